@@ -1,0 +1,2 @@
+//! dqn-cli
+fn main() {}

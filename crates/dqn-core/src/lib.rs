@@ -1,0 +1,1 @@
+//! The algorithms: replay, exploration, schedules, TD targets, losses, learners

@@ -1,0 +1,1 @@
+//! Text environments and the rewards that judge what is written in them

@@ -1,0 +1,1 @@
+//! Q-networks: torsos that read token sequences and heads that value actions

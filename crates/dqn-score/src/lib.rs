@@ -1,0 +1,1 @@
+//! Scores over tokens and strings: BLEU, diversity, and the n-gram language model
