@@ -1,2 +1,104 @@
-//! xtask
-fn main() {}
+//! Development chores, run as `cargo xtask VERB`.
+//!
+//! Everything that keeps the repository in order is an ordinary Rust function here, so that a fresh machine needs
+//! nothing but rustup: continuous integration runs the same `cargo xtask ci` as a developer does before a commit.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "reporting on the terminal is what this program does")]
+
+mod ci;
+mod data;
+mod docs;
+mod process;
+mod smoke;
+mod tidy;
+mod variants;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::process::{Built, Tool};
+
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", about = "Development chores of this workspace")]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Every check a commit must pass, cheapest first, stopping at the first failure.
+    Ci,
+    /// The tests: cargo-nextest where installed, else cargo test; then the documentation examples.
+    Test {
+        /// Passed on to the test runner; the documentation examples are then left out.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// The rules of ARCHITECTURE.md: layers, dependencies, module names, leftovers, data.
+    Tidy,
+    /// Train, evaluate and generate with the real program on every file of configs/smoke.
+    Smoke(smoke::Options),
+    /// The texts in data/ and the data sets a user can bring.
+    Data {
+        #[command(subcommand)]
+        verb: DataVerb,
+    },
+    /// The benchmarks of dqn-train.
+    Bench {
+        /// Passed on to cargo bench.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Write docs/config.md and docs/config.schema.json from the program.
+    Docs {
+        /// Write nothing; fail where a file differs from what would be written.
+        #[arg(long)]
+        check: bool,
+        /// Use the dqn-cli that the last build left.
+        #[arg(long)]
+        no_build: bool,
+    },
+}
+
+#[derive(Subcommand)]
+enum DataVerb {
+    /// What data/manifest.toml knows, and what of it is here.
+    List,
+    /// Build a data set from a folder that holds its source.
+    Prepare {
+        /// The name in data/manifest.toml.
+        name: String,
+        /// The unpacked package or the downloaded copy.
+        #[arg(long, value_name = "FOLDER")]
+        from: PathBuf,
+    },
+    /// Compare every file that is here with the manifest.
+    Verify,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(verb: Verb) -> anyhow::Result<()> {
+    let root = process::workspace_root();
+    match verb {
+        Verb::Ci => ci::run(&root),
+        Verb::Test { arguments } => ci::test(&root, &arguments),
+        Verb::Tidy => tidy::run(&root),
+        Verb::Smoke(options) => smoke::run(&root, &options),
+        Verb::Data { verb: DataVerb::List } => data::list(&root),
+        Verb::Data { verb: DataVerb::Prepare { name, from } } => data::prepare(&root, &name, &from),
+        Verb::Data { verb: DataVerb::Verify } => data::verify(&root),
+        Verb::Bench { arguments } => Tool::new(&root, "cargo bench --package dqn-train").arguments(&arguments).run(),
+        Verb::Docs { check, no_build } => docs::run(&root, check, Built::from_flag(no_build)),
+    }
+}

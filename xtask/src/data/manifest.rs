@@ -1,0 +1,75 @@
+//! What `data/manifest.toml` holds.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+/// All data sets, shipped or brought.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Manifest {
+    /// In the order `data list` shows them.
+    pub(crate) dataset: Vec<DataSet>,
+}
+
+/// One data set.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DataSet {
+    /// What `data prepare` calls it.
+    pub(crate) name: String,
+    /// One line on what it is.
+    pub(crate) title: String,
+    /// Licence of the text, and of the collection where it has one of its own.
+    pub(crate) licence: String,
+    /// Where it comes from, with the version.
+    pub(crate) origin: String,
+    /// In words, what `data prepare` does.
+    pub(crate) prepare: String,
+    /// What `data prepare` runs.
+    pub(crate) recipe: Recipe,
+    /// Whether the files are part of the repository.
+    pub(crate) shipped: bool,
+    /// The prepared files.
+    pub(crate) file: Vec<DataFile>,
+}
+
+/// A prepared file, or many of one kind.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DataFile {
+    /// Below `data` where shipped, else below `data/cache/NAME`; `*.wav` stands for all files so named.
+    pub(crate) path: String,
+    /// For a copied file, its name in the source folder where that differs from `path`.
+    pub(crate) from: Option<String>,
+    /// SHA-256 of the file; of many, that of the listing `sha256sum` prints for them in byte order of their names.
+    pub(crate) sha256: String,
+    /// Size, of many the sum.
+    pub(crate) bytes: usize,
+    /// Number of newlines, for text.
+    pub(crate) lines: Option<usize>,
+    /// How many files `*` stands for.
+    pub(crate) files: Option<usize>,
+}
+
+/// What builds a data set from its source folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Recipe {
+    /// Chinese verse from the unpacked npm package `chinese-poetry`.
+    VerseZh,
+    /// English prose from the unpacked Debian package `bible-kjv-text`.
+    ProseEn,
+    /// The files as they are, after their checksums are found right.
+    Copy,
+}
+
+impl Manifest {
+    /// Reads the manifest of the workspace at `root`.
+    pub(crate) fn read(root: &Path) -> Result<Self> {
+        let path = root.join("data/manifest.toml");
+        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        toml::from_str(&text).with_context(|| format!("{} is not a manifest", path.display()))
+    }
+}

@@ -1,0 +1,136 @@
+//! Running other programs: cargo, and the program this workspace builds.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// The folder that holds the workspace's Cargo.toml.
+pub(crate) fn workspace_root() -> PathBuf {
+    let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    crate_folder.parent().unwrap_or(crate_folder).to_path_buf()
+}
+
+/// Whether `dqn-cli` is built first or taken as the last build left it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Built {
+    /// Build it first.
+    Now,
+    /// Continuous integration has just built the whole workspace; building one package alone could choose other
+    /// features of shared dependencies and compile them anew.
+    Already,
+}
+
+impl Built {
+    /// What a `--no-build` flag means.
+    pub(crate) fn from_flag(no_build: bool) -> Self {
+        if no_build { Self::Already } else { Self::Now }
+    }
+}
+
+/// A command to be run in the workspace root.
+#[derive(Debug)]
+pub(crate) struct Tool {
+    root: PathBuf,
+    words: Vec<String>,
+}
+
+impl Tool {
+    /// The command `line`, whose words hold no spaces.
+    pub(crate) fn new(root: &Path, line: &str) -> Self {
+        Self { root: root.to_path_buf(), words: line.split_whitespace().map(str::to_owned).collect() }
+    }
+
+    /// Adds arguments as they are.
+    pub(crate) fn arguments(mut self, more: &[String]) -> Self {
+        self.words.extend_from_slice(more);
+        self
+    }
+
+    /// Runs it with the terminal's output.
+    pub(crate) fn run(&self) -> Result<()> {
+        let status = self.command()?.status().with_context(|| format!("cannot start `{self}`"))?;
+        if !status.success() {
+            bail!("`{self}` ended with {status}");
+        }
+        Ok(())
+    }
+
+    /// Runs it silently and says whether it succeeded: for asking whether a tool is installed.
+    pub(crate) fn succeeds(&self) -> bool {
+        self.command().is_ok_and(|mut command| {
+            command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+        })
+    }
+
+    fn command(&self) -> Result<Command> {
+        let (program, arguments) = self.words.split_first().context("a command without a word")?;
+        let mut command = match std::env::var_os("CARGO") {
+            // Cargo names itself to the programs it runs, so that the same toolchain is used.
+            Some(cargo) if program == "cargo" => Command::new(cargo),
+            _ => Command::new(program),
+        };
+        command.args(arguments).current_dir(&self.root).stdin(Stdio::null());
+        Ok(command)
+    }
+}
+
+impl std::fmt::Display for Tool {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}", self.words.join(" "))
+    }
+}
+
+/// The built `dqn-cli`.
+#[derive(Debug)]
+pub(crate) struct Program {
+    root: PathBuf,
+    executable: PathBuf,
+}
+
+impl Program {
+    /// The program of the dev profile, with the features `backend` needs.
+    pub(crate) fn prepare(root: &Path, backend: Option<&str>, built: Built) -> Result<Self> {
+        if built == Built::Now {
+            let mut build = "cargo build --package dqn-cli".to_owned();
+            if let Some(backend) = backend.filter(|&backend| !DEFAULT_BACKENDS.contains(&backend)) {
+                build += " --no-default-features --features ";
+                build += backend;
+            }
+            Tool::new(root, &build).run()?;
+        }
+        let executable = target_folder(root)?.join("debug").join(format!("dqn-cli{}", std::env::consts::EXE_SUFFIX));
+        if !executable.is_file() {
+            bail!("{} is missing; build it with `cargo build --package dqn-cli`", executable.display());
+        }
+        Ok(Self { root: root.to_path_buf(), executable })
+    }
+
+    /// Runs `dqn-cli ARGUMENTS` and returns what it printed; its complaint becomes the error.
+    pub(crate) fn output(&self, arguments: &[&str]) -> Result<String> {
+        let shown = format!("dqn-cli {}", arguments.join(" "));
+        let output = Command::new(&self.executable)
+            .args(arguments)
+            .current_dir(&self.root)
+            .stdin(Stdio::null())
+            .output()
+            .with_context(|| format!("cannot start `{shown}`"))?;
+        if !output.status.success() {
+            bail!("`{shown}` ended with {}:\n{}", output.status, String::from_utf8_lossy(&output.stderr).trim_end());
+        }
+        String::from_utf8(output.stdout).with_context(|| format!("`{shown}` printed something that is not UTF-8"))
+    }
+}
+
+/// The backends in the default features of `dqn-cli`.
+const DEFAULT_BACKENDS: [&str; 2] = ["ndarray", "flex"];
+
+/// Where cargo puts what it builds.
+pub(crate) fn target_folder(root: &Path) -> Result<PathBuf> {
+    let metadata = cargo_metadata::MetadataCommand::new()
+        .current_dir(root)
+        .no_deps()
+        .exec()
+        .context("cannot read the workspace's metadata")?;
+    Ok(metadata.target_directory.into())
+}
