@@ -213,13 +213,13 @@ mod tests {
         [[dataset.file]]
         path = "pairs.tsv"
         from = "raw.txt"
-        sha256 = "87428fc522803d31065e7bce3cf03fe475096631e5e07bbd7a0fde60c4cf25c7"
+        sha256 = "RAW"
         bytes = 4
         lines = 2
         [[dataset.file]]
         path = "*.wav"
         from = "*.wav"
-        sha256 = "c9b03c6e2e6d84d9ee9b54d4ce5dd73a40d57f19a7ff8f8b2c71b7da0e1ae3a4"
+        sha256 = "LISTING"
         bytes = 2
         files = 2
     "#;
@@ -227,8 +227,9 @@ mod tests {
     fn workspace(raw: &str) -> (tempfile::TempDir, PathBuf) {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir(root.path().join("data")).unwrap();
-        let digest = sha256_of(format!("{}  a.wav\n{}  b.wav\n", sha256_of(b"x"), sha256_of(b"y")).as_bytes());
-        let manifest = MANIFEST.replace("c9b03c6e2e6d84d9ee9b54d4ce5dd73a40d57f19a7ff8f8b2c71b7da0e1ae3a4", &digest);
+        let listing = format!("{}  a.wav\n{}  b.wav\n", sha256_of(b"x"), sha256_of(b"y"));
+        let manifest =
+            MANIFEST.replace("RAW", &sha256_of(b"a\nb\n")).replace("LISTING", &sha256_of(listing.as_bytes()));
         std::fs::write(root.path().join("data/manifest.toml"), manifest).unwrap();
         let source = root.path().join("source");
         std::fs::create_dir(&source).unwrap();
