@@ -6,8 +6,12 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 /// The folder that holds the workspace's Cargo.toml.
+///
+/// Cargo says at run time where the crate it runs lies; what it said at compile time may name another clone that shares
+/// the target folder.
 pub(crate) fn workspace_root() -> PathBuf {
-    let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let crate_folder = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let crate_folder = Path::new(&crate_folder);
     crate_folder.parent().unwrap_or(crate_folder).to_path_buf()
 }
 
