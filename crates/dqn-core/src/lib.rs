@@ -1,1 +1,29 @@
-//! The algorithms: replay, exploration, schedules, TD targets, losses, learners
+//! The algorithms: from trajectories to parameters.
+//!
+//! The modules stand in the order of the data: a [`policy`] acts, [`replay`] keeps what came of it, a [`batch`] of
+//! windows is drawn, [`bootstrap`] values its states, [`target`] makes TD targets of them, [`loss`] compares those with
+//! the network's answers, and the [`learner`] moves the parameters; [`target_network`] and [`schedule`] say how fast the
+//! slow parts follow. A [`network::QNetwork`] is known here only by its contract.
+
+pub mod batch;
+pub mod bootstrap;
+mod error;
+pub mod learner;
+pub mod loss;
+pub mod network;
+pub mod optimizer;
+pub mod policy;
+pub mod prior;
+pub mod replay;
+pub mod schedule;
+pub mod target;
+pub mod target_network;
+
+pub use batch::{BatchBuilder, SequenceBatch};
+pub use error::CoreError;
+pub use learner::{DqnConfig, DqnLearner, Learner, UpdateStats};
+pub use network::{QNetwork, SequenceInput, StepInput};
+pub use policy::Policy;
+pub use prior::Prior;
+pub use replay::{Replay, ReplayConfig, Window};
+pub use schedule::{Progress, Schedule};

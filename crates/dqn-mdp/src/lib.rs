@@ -10,6 +10,7 @@ mod environment;
 mod error;
 mod mask;
 mod outcome;
+pub mod position;
 pub mod random;
 mod trajectory;
 
@@ -18,5 +19,6 @@ pub use environment::{Environment, Reward, Start, State, Step, TermReward};
 pub use error::MdpError;
 pub use mask::ActionMask;
 pub use outcome::Outcome;
+pub use position::{Position, PositionEncoder};
 pub use random::{RandomStreams, Seed};
 pub use trajectory::Trajectory;

@@ -1,0 +1,309 @@
+//! The one input of every learner: windows of trajectories, padded to a rectangle.
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use dqn_mdp::{ActionMask, PositionEncoder, TokenId};
+
+use crate::network::SequenceInput;
+use crate::prior::Prior;
+use crate::replay::Window;
+use crate::target::n_step_return;
+
+/// A number so small that, added to a log-probability or a Q-value, it rules the action out, and that stays finite when
+/// scaled.
+pub const FORBIDDEN: f32 = -1e9;
+
+/// Turns windows into batches.
+#[derive(Clone, Debug)]
+pub struct BatchBuilder {
+    /// Position features of the network that will read the batch.
+    pub positions: PositionEncoder,
+    /// Number of actions of the task.
+    pub n_actions: usize,
+    /// Discount of one step, from 0 to 1.
+    pub discount: f32,
+    /// Steps whose rewards enter a TD target before its value does, at least 1.
+    pub n_step: usize,
+    /// Tokens before the first state of a window that the network reads as context; 0 reads all of them.
+    pub context_tokens: usize,
+}
+
+/// Windows of trajectories on the host, padded to a rectangle.
+///
+/// `steps` is the longest window; `states` counts the states of its steps and those after it that an n-step target
+/// looks at, the state after the last step of an episode included.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SequenceBatch {
+    /// Number of windows.
+    pub n_windows: usize,
+    /// Longest text: the context, the window, and the tokens up to its last state.
+    pub n_tokens: usize,
+    /// Steps of the longest window.
+    pub n_steps: usize,
+    /// States of the longest window.
+    pub n_states: usize,
+    /// `[batch, tokens]`, padded with `<pad>` on the right.
+    pub tokens: Vec<i64>,
+    /// `[batch, tokens]`.
+    pub positions: Vec<i64>,
+    /// Index of the last token of each state: `[batch, states]`.
+    pub decisions: Vec<i64>,
+    /// Action taken at each step: `[batch, steps]`.
+    pub actions: Vec<i64>,
+    /// Discounted sum of the next `n_step` rewards: `[batch, steps]`.
+    pub returns: Vec<f32>,
+    /// Discount of the value at the end of those rewards, 0 after a termination: `[batch, steps]`.
+    pub discounts: Vec<f32>,
+    /// Which state that value belongs to: `[batch, steps]`, indices along `states`.
+    pub bootstrap_states: Vec<i64>,
+    /// 1 where a step is, 0 where the rectangle is padded: `[batch, steps]`.
+    pub valid: Vec<f32>,
+    /// 0 for actions a state allows and [`FORBIDDEN`] for others: `[batch, states, actions]`; absent where every state
+    /// allows every action.
+    pub mask: Option<Vec<f32>>,
+    /// Log-probability of every action under the prior: `[batch, states, actions]`, where a prior was given.
+    pub log_prior: Option<Vec<f32>>,
+}
+
+impl BatchBuilder {
+    /// The batch of `windows`.
+    ///
+    /// # Panics
+    /// When there are no windows.
+    pub fn build(&self, windows: &[Window<'_>], prior: Option<&dyn Prior>) -> SequenceBatch {
+        assert!(!windows.is_empty(), "a batch holds at least one window");
+        let spans: Vec<TextSpan<'_>> = windows.iter().map(|window| self.span(window)).collect();
+        let n_tokens = spans.iter().map(|span| span.tokens().len()).max().unwrap_or(0);
+        let n_steps = windows.iter().map(|window| window.len).max().unwrap_or(0);
+        let n_states = spans.iter().map(|span| span.states.len()).max().unwrap_or(0);
+        let rows = windows.len();
+        let is_masked = spans.iter().any(|span| span.states.iter().any(|state| state.allowed != &ActionMask::All));
+        let n_values = rows * n_states * self.n_actions;
+        let mut batch = SequenceBatch {
+            n_windows: rows,
+            n_tokens,
+            n_steps,
+            n_states,
+            tokens: vec![0; rows * n_tokens],
+            positions: vec![0; rows * n_tokens],
+            decisions: vec![0; rows * n_states],
+            actions: vec![0; rows * n_steps],
+            returns: vec![0.0; rows * n_steps],
+            discounts: vec![0.0; rows * n_steps],
+            bootstrap_states: vec![0; rows * n_steps],
+            valid: vec![0.0; rows * n_steps],
+            mask: is_masked.then(|| vec![0.0; n_values]),
+            log_prior: prior.map(|_| vec![0.0; n_values]),
+        };
+        for (row, (window, span)) in windows.iter().zip(&spans).enumerate() {
+            self.fill_text(&mut batch, row, span);
+            self.fill_steps(&mut batch, row, window);
+            self.fill_actions(&mut batch, row, span, prior);
+        }
+        batch
+    }
+
+    fn span<'a>(&self, window: &Window<'a>) -> TextSpan<'a> {
+        let trajectory = window.trajectory;
+        let last = (window.start + window.len - 1 + self.n_step).min(trajectory.len());
+        let last_token = |state: usize| match trajectory.decisions.get(state) {
+            Some(&token) => token as usize,
+            None => trajectory.tokens.len() - 1,
+        };
+        let begin = match self.context_tokens {
+            0 => 0,
+            context => last_token(window.start).saturating_sub(context),
+        };
+        let states = (window.start..=last)
+            .map(|state| SpanState { last_token: last_token(state), allowed: &trajectory.allowed[state] })
+            .collect();
+        TextSpan { text: &trajectory.tokens, begin, states }
+    }
+
+    fn fill_text(&self, batch: &mut SequenceBatch, row: usize, span: &TextSpan<'_>) {
+        let tokens = span.tokens();
+        let end = span.begin + tokens.len();
+        let positions = self.positions.ids(&span.text[..end]);
+        let at = row * batch.n_tokens;
+        for (index, token) in tokens.iter().enumerate() {
+            batch.tokens[at + index] = i64::from(token.0);
+            batch.positions[at + index] = i64::from(positions[span.begin + index]);
+        }
+        for (index, state) in span.states.iter().enumerate() {
+            batch.decisions[row * batch.n_states + index] = (state.last_token - span.begin) as i64;
+        }
+    }
+
+    fn fill_steps(&self, batch: &mut SequenceBatch, row: usize, window: &Window<'_>) {
+        let trajectory = window.trajectory;
+        for index in 0..window.len {
+            let step = window.start + index;
+            let at = row * batch.n_steps + index;
+            let target = n_step_return(&trajectory.rewards, trajectory.outcome, step, self.n_step, self.discount);
+            batch.actions[at] = i64::from(trajectory.actions[step].0);
+            batch.returns[at] = target.reward_sum;
+            batch.discounts[at] = target.discount;
+            batch.bootstrap_states[at] = (target.state - window.start) as i64;
+            batch.valid[at] = 1.0;
+        }
+    }
+
+    fn fill_actions(&self, batch: &mut SequenceBatch, row: usize, span: &TextSpan<'_>, prior: Option<&dyn Prior>) {
+        for (index, state) in span.states.iter().enumerate() {
+            let at = (row * batch.n_states + index) * self.n_actions;
+            let range = at..at + self.n_actions;
+            if let Some(mask) = &mut batch.mask {
+                fill_mask(state.allowed, &mut mask[range.clone()]);
+            }
+            if let (Some(log_prior), Some(prior)) = (&mut batch.log_prior, prior) {
+                prior.log_probs(&span.text[..=state.last_token], &mut log_prior[range]);
+            }
+        }
+    }
+}
+
+/// The stretch of one episode's text that a window needs.
+struct TextSpan<'a> {
+    text: &'a [TokenId],
+    begin: usize,
+    states: Vec<SpanState<'a>>,
+}
+
+struct SpanState<'a> {
+    last_token: usize,
+    allowed: &'a ActionMask,
+}
+
+impl TextSpan<'_> {
+    fn tokens(&self) -> &[TokenId] {
+        let end = self.states.last().map_or(self.begin, |state| state.last_token + 1);
+        &self.text[self.begin..end]
+    }
+}
+
+/// Writes 0 for allowed actions and [`FORBIDDEN`] for others.
+pub fn fill_mask(allowed: &ActionMask, out: &mut [f32]) {
+    for (action, value) in (0..).map(dqn_mdp::ActionId).zip(out) {
+        *value = if allowed.allows(action) { 0.0 } else { FORBIDDEN };
+    }
+}
+
+/// A [`SequenceBatch`] on a device.
+#[derive(Clone, Debug)]
+pub struct DeviceBatch {
+    /// What the network reads.
+    pub input: SequenceInput,
+    /// `[batch, steps]`.
+    pub actions: Tensor<2, Int>,
+    /// `[batch, steps]`.
+    pub returns: Tensor<2>,
+    /// `[batch, steps]`.
+    pub discounts: Tensor<2>,
+    /// `[batch, steps]`.
+    pub bootstrap_states: Tensor<2, Int>,
+    /// `[batch, steps]`.
+    pub valid: Tensor<2>,
+    /// `[batch, states, actions]`.
+    pub mask: Option<Tensor<3>>,
+    /// `[batch, states, actions]`.
+    pub log_prior: Option<Tensor<3>>,
+}
+
+impl SequenceBatch {
+    /// Number of steps learned from.
+    pub fn n_transitions(&self) -> usize {
+        self.valid.iter().filter(|&&valid| valid > 0.0).count()
+    }
+
+    /// Moves the batch to `device`, each array once.
+    pub fn upload(self, device: &Device) -> DeviceBatch {
+        let [rows, tokens, steps, states] = [self.n_windows, self.n_tokens, self.n_steps, self.n_states];
+        let int = |values: Vec<i64>, width| Tensor::<2, Int>::from_data(TensorData::new(values, [rows, width]), device);
+        let float = |values: Vec<f32>| Tensor::<2>::from_data(TensorData::new(values, [rows, steps]), device);
+        let per_action = |values: Vec<f32>| {
+            let n_actions = values.len() / (rows * states);
+            Tensor::<3>::from_data(TensorData::new(values, [rows, states, n_actions]), device)
+        };
+        DeviceBatch {
+            input: SequenceInput {
+                tokens: int(self.tokens, tokens),
+                positions: int(self.positions, tokens),
+                decisions: int(self.decisions, states),
+            },
+            actions: int(self.actions, steps),
+            returns: float(self.returns),
+            discounts: float(self.discounts),
+            bootstrap_states: int(self.bootstrap_states, steps),
+            valid: float(self.valid),
+            mask: self.mask.map(per_action),
+            log_prior: self.log_prior.map(per_action),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dqn_mdp::{ActionId, Outcome, State, Step, Trajectory};
+
+    use super::*;
+
+    /// `<bos> a | b c d e` with one action a token; rewards 1, 2, 4, 8.
+    fn episode(outcome: Outcome) -> Trajectory {
+        let start = State { tokens: vec![TokenId(2), TokenId(10)] };
+        let mut episode = Trajectory::begin(start, ActionMask::All);
+        for (index, reward) in [1.0, 2.0, 4.0, 8.0].into_iter().enumerate() {
+            let outcome = if index == 3 { outcome } else { Outcome::Continues };
+            let step = Step { reward, observed: vec![TokenId(11 + index as u32)], outcome };
+            episode.push(ActionId(index as u32), &step, ActionMask::all_but(4, &[ActionId(index as u32)]));
+        }
+        episode
+    }
+
+    fn builder(n_step: usize, context_tokens: usize) -> BatchBuilder {
+        BatchBuilder { positions: PositionEncoder::None, n_actions: 4, discount: 0.5, n_step, context_tokens }
+    }
+
+    #[test]
+    fn a_window_carries_its_context_and_the_states_its_targets_need() {
+        let episode = episode(Outcome::Terminated);
+        let whole = Window { trajectory: &episode, start: 0, len: 4 };
+        let inner = Window { trajectory: &episode, start: 1, len: 1 };
+        let batch = builder(2, 1).build(&[whole, inner], None);
+        assert_eq!((batch.n_tokens, batch.n_steps, batch.n_states), (6, 4, 5));
+        assert_eq!(batch.tokens[..6], [2, 10, 11, 12, 13, 14]);
+        // The second window: one token of context, then its state, then the two states after it.
+        assert_eq!(batch.tokens[6..], [10, 11, 12, 13, 0, 0]);
+        assert_eq!(batch.decisions[..5], [1, 2, 3, 4, 5]);
+        assert_eq!(batch.decisions[5..8], [1, 2, 3]);
+        assert_eq!(batch.returns[..4], [2.0, 4.0, 8.0, 8.0]);
+        assert_eq!(batch.discounts[..4], [0.25, 0.25, 0.0, 0.0]);
+        assert_eq!(batch.bootstrap_states[..4], [2, 3, 4, 4]);
+        assert_eq!((batch.returns[4], batch.discounts[4], batch.bootstrap_states[4]), (4.0, 0.25, 2));
+        assert_eq!(batch.valid, [1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0]);
+        assert_eq!(batch.n_transitions(), 5);
+    }
+
+    #[test]
+    fn truncation_keeps_the_value_of_the_last_state() {
+        let episode = episode(Outcome::Truncated);
+        let batch = builder(1, 0).build(&[Window { trajectory: &episode, start: 3, len: 1 }], None);
+        assert_eq!((batch.discounts[0], batch.bootstrap_states[0]), (0.5, 1));
+        assert_eq!(batch.tokens, [2, 10, 11, 12, 13, 14]);
+    }
+
+    #[test]
+    fn masks_and_priors_stand_at_the_states() {
+        struct ByLength;
+        impl Prior for ByLength {
+            fn log_probs(&self, state: &[TokenId], log_probs: &mut [f32]) {
+                log_probs.fill(state.len() as f32);
+            }
+        }
+        let episode = episode(Outcome::Terminated);
+        let batch = builder(1, 0).build(&[Window { trajectory: &episode, start: 0, len: 2 }], Some(&ByLength));
+        assert_eq!(batch.log_prior.as_deref(), Some(&[2.0, 2.0, 2.0, 2.0, 3.0, 3.0, 3.0, 3.0, 4.0, 4.0, 4.0, 4.0][..]));
+        let mask = batch.mask.unwrap();
+        assert_eq!(mask[..4], [0.0; 4]);
+        assert_eq!(mask[4..8], [FORBIDDEN, 0.0, 0.0, 0.0]);
+        assert_eq!(mask[8..], [0.0, FORBIDDEN, 0.0, 0.0]);
+    }
+}

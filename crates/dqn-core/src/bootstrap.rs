@@ -1,0 +1,175 @@
+//! The value of a state, from the values of its actions.
+
+use burn::tensor::Tensor;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How the value of the next state is estimated.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Bootstrap {
+    /// The highest value of the target network (Mnih et al. 2015).
+    Max {},
+    /// The target network's value of the action the online network prefers (van Hasselt et al. 2016).
+    Double {},
+    /// The soft value under a prior policy, which keeps what is learned close to that policy:
+    /// `V = temperature * log sum_a prior(a) exp(Q(a) / temperature)` (Jaques et al. 2017, section 3.3). Needs a
+    /// `[prior]` and `n_step = 1`.
+    Kl {
+        /// Price of leaving the prior, in units of reward a nat: small values follow the reward, large ones the prior.
+        #[schemars(range(min = 1e-6))]
+        temperature: f64,
+    },
+}
+
+impl Bootstrap {
+    /// Whether the values need the prior's log-probabilities.
+    pub fn needs_prior(&self) -> bool {
+        matches!(self, Bootstrap::Kl { .. })
+    }
+
+    /// Whether the values need the online network's answer.
+    pub fn needs_online(&self) -> bool {
+        matches!(self, Bootstrap::Double {})
+    }
+}
+
+/// What the value of a state is estimated from.
+#[derive(Clone, Debug)]
+pub struct StateValues {
+    /// Values of the target network: `[batch, states, actions]`.
+    pub q_target: Tensor<3>,
+    /// Values of the online network, where [`Bootstrap::needs_online`]: `[batch, states, actions]`.
+    pub q_online: Option<Tensor<3>>,
+    /// The prior's log-probabilities, where [`Bootstrap::needs_prior`]: `[batch, states, actions]`.
+    pub log_prior: Option<Tensor<3>>,
+    /// 0 for allowed actions, a very small number for others: `[batch, states, actions]`.
+    pub mask: Option<Tensor<3>>,
+}
+
+impl StateValues {
+    /// The value of every state.
+    ///
+    /// # Shapes
+    /// - returns `[batch, states]`
+    ///
+    /// # Panics
+    /// When a part that `bootstrap` needs is missing.
+    pub fn value(self, bootstrap: Bootstrap) -> Tensor<2> {
+        let masked = |values: Tensor<3>| match &self.mask {
+            Some(mask) => values + mask.clone(),
+            None => values,
+        };
+        match bootstrap {
+            Bootstrap::Max {} => max_value(masked(self.q_target)),
+            Bootstrap::Double {} => {
+                let q_online = self.q_online.expect("double Q-learning needs the online network's values");
+                double_value(self.q_target, masked(q_online))
+            }
+            Bootstrap::Kl { temperature } => {
+                let log_prior = self.log_prior.expect("KL control needs the prior's log-probabilities");
+                kl_value(self.q_target, masked(log_prior), temperature)
+            }
+        }
+    }
+}
+
+/// The value of the best action.
+///
+/// ```text
+/// V(s) = max_a Q_target(s, a)
+/// ```
+///
+/// Source: Mnih et al. 2015, algorithm 1.
+///
+/// # Shapes
+/// - `q_target`: `[batch, states, actions]`
+/// - returns `[batch, states]`
+pub fn max_value(q_target: Tensor<3>) -> Tensor<2> {
+    q_target.max_dim(2).squeeze_dim(2)
+}
+
+/// The target network's value of the action the online network prefers.
+///
+/// ```text
+/// V(s) = Q_target(s, argmax_a Q_online(s, a))
+/// ```
+///
+/// Source: van Hasselt et al. 2016, eq. 4.
+///
+/// # Shapes
+/// - both: `[batch, states, actions]`
+/// - returns `[batch, states]`
+pub fn double_value(q_target: Tensor<3>, q_online: Tensor<3>) -> Tensor<2> {
+    q_target.gather(2, q_online.argmax(2)).squeeze_dim(2)
+}
+
+/// The soft value under a prior.
+///
+/// ```text
+/// V(s) = temperature * log sum_a prior(a | s) exp(Q_target(s, a) / temperature)
+/// ```
+///
+/// Source: Jaques et al. 2017, section 3.3 (the Psi-learning target); Todorov 2006.
+///
+/// # Shapes
+/// - both: `[batch, states, actions]`
+/// - returns `[batch, states]`
+pub fn kl_value(q_target: Tensor<3>, log_prior: Tensor<3>, temperature: f64) -> Tensor<2> {
+    let exponents = q_target.div_scalar(temperature) + log_prior;
+    let highest = exponents.clone().max_dim(2);
+    let log_sum = (exponents - highest.clone()).exp().sum_dim(2).log() + highest;
+    log_sum.squeeze_dim::<2>(2).mul_scalar(temperature)
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+
+    const Q_TARGET: [[[f32; 3]; 2]; 1] = [[[1.0, 3.0, 2.0], [0.0, -1.0, -2.0]]];
+    const Q_ONLINE: [[[f32; 3]; 2]; 1] = [[[9.0, 0.0, 1.0], [0.0, 5.0, 9.0]]];
+    const MASK: [[[f32; 3]; 2]; 1] = [[[0.0, -1e9, 0.0], [0.0, 0.0, -1e9]]];
+
+    fn check(bootstrap: Bootstrap, log_prior: Option<[f32; 3]>, masked: bool, expected: [f32; 2]) {
+        let device = Device::flex();
+        let values = StateValues {
+            q_target: Tensor::from_data(Q_TARGET, &device),
+            q_online: Some(Tensor::from_data(Q_ONLINE, &device)),
+            log_prior: log_prior.map(|row| Tensor::from_data([[row, row]], &device)),
+            mask: masked.then(|| Tensor::from_data(MASK, &device)),
+        };
+        let found: Vec<f32> = values.value(bootstrap).try_into_vec_as().unwrap();
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-5, "{bootstrap:?}: {found} instead of {expected}");
+        }
+    }
+
+    #[test]
+    fn max_and_double_by_hand() {
+        check(Bootstrap::Max {}, None, false, [3.0, 0.0]);
+        check(Bootstrap::Max {}, None, true, [2.0, 0.0]);
+        check(Bootstrap::Double {}, None, false, [1.0, -2.0]);
+        check(Bootstrap::Double {}, None, true, [1.0, -1.0]);
+    }
+
+    #[test]
+    fn kl_by_hand() {
+        // Temperature 1, prior (1/2, 1/4, 1/4): log(e/2 + e^3/4 + e^2/4) and log(1/2 + e^-1/4 + e^-2/4).
+        let prior = [0.5_f32.ln(), 0.25_f32.ln(), 0.25_f32.ln()];
+        let e = std::f32::consts::E;
+        let first = (e / 2.0 + e.powi(3) / 4.0 + e.powi(2) / 4.0).ln();
+        let second = (0.5 + e.powi(-1) / 4.0 + e.powi(-2) / 4.0).ln();
+        check(Bootstrap::Kl { temperature: 1.0 }, Some(prior), false, [first, second]);
+        let without_masked = [(e / 2.0 + e.powi(2) / 4.0).ln(), (0.5 + e.powi(-1) / 4.0).ln()];
+        check(Bootstrap::Kl { temperature: 1.0 }, Some(prior), true, without_masked);
+    }
+
+    #[test]
+    fn kl_tends_to_the_mean_under_the_prior_and_to_the_maximum() {
+        let prior = [0.5_f32.ln(), 0.25_f32.ln(), 0.25_f32.ln()];
+        check(Bootstrap::Kl { temperature: 1e6 }, Some(prior), false, [1.75, -0.75]);
+        check(Bootstrap::Kl { temperature: 1e-7 }, Some(prior), false, [3.0, 0.0]);
+    }
+}

@@ -1,0 +1,88 @@
+//! The contract between algorithms and Q-networks.
+
+use burn::module::Module;
+use burn::tensor::{Device, Int, Tensor};
+
+/// What a network reads for a batch of windows.
+#[derive(Clone, Debug)]
+pub struct SequenceInput {
+    /// Token ids, padded on the right: `[batch, time]`.
+    pub tokens: Tensor<2, Int>,
+    /// Position ids of the same tokens, see [`dqn_mdp::PositionEncoder`]: `[batch, time]`.
+    pub positions: Tensor<2, Int>,
+    /// For each state asked about, the index of its last token: `[batch, states]`.
+    pub decisions: Tensor<2, Int>,
+}
+
+impl SequenceInput {
+    /// The same input on a device that records the operations on it for backpropagation.
+    pub fn lifted(self) -> Self {
+        Self {
+            tokens: Tensor::from_inner(self.tokens),
+            positions: Tensor::from_inner(self.positions),
+            decisions: Tensor::from_inner(self.decisions),
+        }
+    }
+}
+
+/// One more token for each of several texts.
+#[derive(Clone, Debug)]
+pub struct StepInput {
+    /// Token ids: `[batch]`.
+    pub tokens: Tensor<1, Int>,
+    /// Position ids of the same tokens: `[batch]`.
+    pub positions: Tensor<1, Int>,
+}
+
+/// A network that values every action in every state of a text.
+///
+/// The work is divided so that an update pays only for what it uses: `features` reads the text once, `q_taken` values
+/// one action a state with gradient, `q_values` values all of them where no gradient is wanted. Acting goes through
+/// `start` and `step`, whose cost does not grow with the length of the text.
+pub trait QNetwork: Module + Sync {
+    /// What the network remembers of the texts it reads token by token.
+    type DecodeState: Send;
+
+    /// Number of actions.
+    fn n_actions(&self) -> usize;
+
+    /// The features of the states asked about.
+    ///
+    /// # Shapes
+    /// - returns `[batch, states, width]`
+    fn features(&self, input: &SequenceInput) -> Tensor<3>;
+
+    /// The value of every action.
+    ///
+    /// # Shapes
+    /// - `features`: `[batch, states, width]`
+    /// - returns `[batch, states, actions]`
+    fn q_values(&self, features: Tensor<3>) -> Tensor<3>;
+
+    /// The value of one action in each state.
+    ///
+    /// # Shapes
+    /// - `features`: `[batch, states, width]`
+    /// - `actions`: `[batch, states]`
+    /// - returns `[batch, states]`, equal to `q_values` gathered at `actions`
+    fn q_taken(&self, features: Tensor<3>, actions: Tensor<2, Int>) -> Tensor<2>;
+
+    /// Reads texts from their beginning up to the one state asked about in each, and values its actions.
+    ///
+    /// # Shapes
+    /// - `input.decisions`: `[batch, 1]`
+    /// - returns `[batch, actions]`
+    fn start(&self, input: &SequenceInput) -> (Self::DecodeState, Tensor<2>);
+
+    /// Reads one more token of each text and values the actions of the new states.
+    ///
+    /// # Shapes
+    /// - returns `[batch, actions]`
+    fn step(&self, input: &StepInput, state: &mut Self::DecodeState) -> Tensor<2>;
+
+    /// Keeps the rows `rows` of a decode state, in that order; a row may be named more than once.
+    fn select(&self, state: Self::DecodeState, rows: Tensor<1, Int>) -> Self::DecodeState;
+
+    /// Where the parameters live.
+    fn device(&self) -> Device;
+}

@@ -1,0 +1,14 @@
+//! Prior policies: what to write when no reward has been seen.
+
+use dqn_mdp::TokenId;
+
+/// A policy known in advance, such as a language model.
+///
+/// KL control keeps the learned policy close to it, and exploration may draw from it.
+pub trait Prior: Send + Sync {
+    /// Writes the natural logarithm of the probability of every action after `state` into `log_probs`.
+    ///
+    /// `log_probs` has one place for each action; `exp` of it sums to 1. An action the prior never takes gets a very
+    /// small number, not minus infinity, so that differences stay finite.
+    fn log_probs(&self, state: &[TokenId], log_probs: &mut [f32]);
+}
