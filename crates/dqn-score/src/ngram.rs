@@ -87,8 +87,8 @@ impl NgramLm {
     /// `h'` is `h` without its first token; below the unigrams stands the uniform distribution over all tokens but
     /// `<pad>` and `<bos>`. `a` is the count of an n-gram of the highest order or of one that begins with `<bos>`, and
     /// for all others the number of different tokens seen before it. The discounts of an order come from `t_i`, its
-    /// number of n-grams with `a = i`: `Y = t1 / (t1 + 2 t2)`, `D_i = i - (i + 1) Y t_{i+1} / t_i`. Where a needed
-    /// `t_i` is 0 or a discount leaves `(0, i]`, as in tiny corpora, the order takes the discounts 0.5, 1 and 1.5.
+    /// number of n-grams with `a = i`: `Y = t1 / (t1 + 2 t2)`, `D_i = i - (i + 1) Y t_{i+1} / t_i`. Where one of
+    /// `t_1` to `t_4` is 0 or a discount is not above 0, as in tiny corpora, the order takes the discounts 0.5, 1, 1.5.
     ///
     /// Source: Chen & Goodman 1998, section 4; the substitute discounts are those of KenLM's `--discount_fallback`.
     ///
