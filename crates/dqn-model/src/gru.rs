@@ -1,0 +1,130 @@
+//! The gated recurrent unit.
+
+use burn::module::{Module, Param};
+use burn::tensor::activation::{sigmoid, tanh};
+use burn::tensor::Tensor;
+use rand::Rng;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::init::Init;
+
+/// Size of a GRU.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct GruConfig {
+    /// Units in each layer.
+    #[schemars(range(min = 1, max = 65536))]
+    pub width: usize,
+    /// Layers, each reading the one below.
+    #[schemars(range(min = 1, max = 16))]
+    pub n_layers: usize,
+}
+
+impl Default for GruConfig {
+    fn default() -> Self {
+        Self { width: 256, n_layers: 1 }
+    }
+}
+
+/// Layers of gated recurrent units.
+#[derive(Module, Debug)]
+pub struct Gru {
+    layers: Vec<GruLayer>,
+}
+
+/// One layer.
+///
+/// ```text
+/// r = sigmoid(x W_xr + b_xr + h W_hr + b_hr)
+/// z = sigmoid(x W_xz + b_xz + h W_hz + b_hz)
+/// n = tanh(x W_xn + b_xn + r * (h W_hn + b_hn))
+/// h' = (1 - z) * n + z * h
+/// ```
+///
+/// Source: Cho et al. 2014, with the reset gate after the product as in cuDNN and PyTorch. The three gates share one
+/// matrix each way, in the order r, z, n.
+#[derive(Module, Debug)]
+struct GruLayer {
+    input_weight: Param<Tensor<2>>,
+    input_bias: Param<Tensor<1>>,
+    hidden_weight: Param<Tensor<2>>,
+    hidden_bias: Param<Tensor<1>>,
+}
+
+impl Gru {
+    /// Layers with parameters drawn uniformly from `-1/sqrt(width)..1/sqrt(width)`.
+    pub(crate) fn new<R: Rng>(config: &GruConfig, n_inputs: usize, init: &mut Init<'_, R>) -> Self {
+        let width = config.width;
+        let bound = (width as f32).sqrt().recip();
+        let layers = (0..config.n_layers)
+            .map(|layer| GruLayer {
+                input_weight: init.uniform([if layer == 0 { n_inputs } else { width }, 3 * width], bound),
+                input_bias: init.uniform_vector(3 * width, bound),
+                hidden_weight: init.uniform([width, 3 * width], bound),
+                hidden_bias: init.uniform_vector(3 * width, bound),
+            })
+            .collect();
+        Self { layers }
+    }
+
+    /// The hidden states of every layer at every time, the first from a hidden state of zeros.
+    ///
+    /// # Shapes
+    /// - `inputs`: `[batch, time, n_inputs]`
+    /// - returns for each layer `[batch, time, width]`
+    pub(crate) fn forward(&self, inputs: Tensor<3>) -> Vec<Tensor<3>> {
+        let mut outputs = Vec::with_capacity(self.layers.len());
+        let mut below = inputs;
+        for layer in &self.layers {
+            below = layer.forward(below);
+            outputs.push(below.clone());
+        }
+        outputs
+    }
+
+    /// The next hidden state of every layer.
+    ///
+    /// # Shapes
+    /// - `input`: `[batch, n_inputs]`
+    /// - `hidden`: for each layer `[batch, width]`
+    pub(crate) fn step(&self, input: Tensor<2>, hidden: &mut [Tensor<2>]) -> Tensor<2> {
+        let mut below = input;
+        for (layer, hidden) in self.layers.iter().zip(hidden) {
+            below = layer.next(layer.project(below), hidden.clone());
+            *hidden = below.clone();
+        }
+        below
+    }
+}
+
+impl GruLayer {
+    fn forward(&self, inputs: Tensor<3>) -> Tensor<3> {
+        let [batch, time, n_inputs] = inputs.dims();
+        let width = self.hidden_weight.dims()[0];
+        // Time-major rows make each step one contiguous block of the projection of the whole sequence.
+        let rows = inputs.swap_dims(0, 1).reshape([time * batch, n_inputs]);
+        let mut hidden = Tensor::zeros([batch, width], &rows.device());
+        let mut outputs = Vec::with_capacity(time);
+        for projected in self.project(rows).split(batch, 0) {
+            hidden = self.next(projected, hidden);
+            outputs.push(hidden.clone());
+        }
+        Tensor::stack(outputs, 1)
+    }
+
+    /// The part of the gates that depends on the input: `[rows, 3 * width]`.
+    fn project(&self, inputs: Tensor<2>) -> Tensor<2> {
+        inputs.matmul(self.input_weight.val()) + self.input_bias.val().unsqueeze()
+    }
+
+    fn next(&self, projected: Tensor<2>, hidden: Tensor<2>) -> Tensor<2> {
+        let width = hidden.dims()[1];
+        let recurrent = hidden.clone().matmul(self.hidden_weight.val()) + self.hidden_bias.val().unsqueeze();
+        let gates = sigmoid(projected.clone().narrow(1, 0, 2 * width) + recurrent.clone().narrow(1, 0, 2 * width));
+        let reset = gates.clone().narrow(1, 0, width);
+        let update = gates.narrow(1, width, width);
+        let candidate = tanh(projected.narrow(1, 2 * width, width) + reset * recurrent.narrow(1, 2 * width, width));
+        candidate.clone() + update * (hidden - candidate)
+    }
+}

@@ -1,0 +1,47 @@
+//! Initial parameters, drawn on the host.
+//!
+//! A backend's own generator is global and differs between backends; drawing here makes a network begin with the same
+//! parameters on every one of them.
+
+use burn::module::Param;
+use burn::tensor::{Device, Tensor, TensorData};
+use rand::distr::{Distribution, Uniform};
+use rand::Rng;
+use rand_distr::{Normal, StandardUniform};
+
+/// Draws parameters from one stream onto one device.
+pub(crate) struct Init<'a, R: Rng> {
+    pub(crate) rng: &'a mut R,
+    pub(crate) device: &'a Device,
+}
+
+impl<R: Rng> Init<'_, R> {
+    /// A matrix of normal draws with mean 0.
+    pub(crate) fn normal(&mut self, shape: [usize; 2], deviation: f32) -> Param<Tensor<2>> {
+        let normal = Normal::new(0.0, deviation).expect("the deviation of an initial parameter is finite");
+        self.matrix(shape, normal)
+    }
+
+    /// A matrix drawn uniformly from `-bound..bound`.
+    pub(crate) fn uniform(&mut self, shape: [usize; 2], bound: f32) -> Param<Tensor<2>> {
+        let uniform = Uniform::new_inclusive(-bound, bound).expect("the bound of an initial parameter is positive");
+        self.matrix(shape, uniform)
+    }
+
+    /// A vector drawn uniformly from `-bound..bound`.
+    pub(crate) fn uniform_vector(&mut self, len: usize, bound: f32) -> Param<Tensor<1>> {
+        let draw = |unit: f32| (2.0 * unit - 1.0) * bound;
+        let values: Vec<f32> = (0..len).map(|_| draw(StandardUniform.sample(self.rng))).collect();
+        Param::from_data(TensorData::new(values, [len]), self.device)
+    }
+
+    /// A vector of zeros.
+    pub(crate) fn zeros(&mut self, len: usize) -> Param<Tensor<1>> {
+        Param::from_data(TensorData::new(vec![0.0_f32; len], [len]), self.device)
+    }
+
+    fn matrix(&mut self, shape: [usize; 2], distribution: impl Distribution<f32>) -> Param<Tensor<2>> {
+        let values: Vec<f32> = distribution.sample_iter(&mut *self.rng).take(shape[0] * shape[1]).collect();
+        Param::from_data(TensorData::new(values, shape), self.device)
+    }
+}

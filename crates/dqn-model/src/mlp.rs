@@ -1,0 +1,146 @@
+//! A feed-forward network over the last tokens of a text.
+
+use burn::module::{Module, Param};
+use burn::tensor::activation::relu;
+use burn::tensor::{Int, Tensor};
+use rand::Rng;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::embedding::TokenEmbedding;
+use crate::init::Init;
+
+/// Size of a feed-forward network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MlpConfig {
+    /// Tokens seen: the last so many of the text, in their order; a shorter text is filled with `<pad>` on the left.
+    #[schemars(range(min = 1, max = 4096))]
+    pub window_tokens: usize,
+    /// Units of each hidden layer, first to last.
+    #[schemars(length(min = 1), inner(range(min = 1, max = 65536)))]
+    pub hidden: Vec<usize>,
+}
+
+impl Default for MlpConfig {
+    fn default() -> Self {
+        Self { window_tokens: 16, hidden: vec![256, 256] }
+    }
+}
+
+/// Rectified layers over the concatenated vectors of the last tokens.
+#[derive(Module, Debug)]
+pub struct Mlp {
+    layers: Vec<Layer>,
+    #[module(skip)]
+    window_tokens: usize,
+}
+
+#[derive(Module, Debug)]
+struct Layer {
+    weight: Param<Tensor<2>>,
+    bias: Param<Tensor<1>>,
+}
+
+/// The last tokens of several texts, as far as the network sees.
+#[derive(Clone, Debug)]
+pub struct TokenWindow {
+    /// `[batch, window_tokens]`
+    tokens: Tensor<2, Int>,
+    /// `[batch, window_tokens]`
+    positions: Tensor<2, Int>,
+}
+
+impl Mlp {
+    /// Layers with weights drawn uniformly from `-sqrt(6 / inputs)..sqrt(6 / inputs)` (He et al. 2015) and biases of 0.
+    pub(crate) fn new<R: Rng>(config: &MlpConfig, embedding_width: usize, init: &mut Init<'_, R>) -> Self {
+        let mut n_inputs = config.window_tokens * embedding_width;
+        let mut layers = Vec::with_capacity(config.hidden.len());
+        for &width in &config.hidden {
+            let weight = init.uniform([n_inputs, width], (6.0 / n_inputs as f32).sqrt());
+            layers.push(Layer { weight, bias: init.zeros(width) });
+            n_inputs = width;
+        }
+        Self { layers, window_tokens: config.window_tokens }
+    }
+
+    /// Features of the states whose last tokens stand at `decisions`.
+    ///
+    /// # Shapes
+    /// - `tokens`, `positions`: `[batch, time]`; `decisions`: `[batch, states]`
+    /// - returns `[batch, states, width]`
+    pub(crate) fn forward(
+        &self,
+        embedding: &TokenEmbedding,
+        tokens: Tensor<2, Int>,
+        positions: Tensor<2, Int>,
+        decisions: Tensor<2, Int>,
+    ) -> Tensor<3> {
+        let [batch, states] = decisions.dims();
+        // On the left the text is filled with `<pad>`, so the window of a state begins at the index of its last token.
+        let offsets = Tensor::<1, Int>::arange(0..self.window_tokens as i64, &decisions.device());
+        let places = decisions.unsqueeze_dim::<3>(2) + offsets.unsqueeze::<3>();
+        let places = places.reshape([batch, states * self.window_tokens]);
+        let window = |values: Tensor<2, Int>| {
+            let filling = Tensor::zeros([batch, self.window_tokens - 1], &values.device());
+            let filled = if self.window_tokens > 1 { Tensor::cat(vec![filling, values], 1) } else { values };
+            filled.gather(1, places.clone())
+        };
+        let vectors = embedding.forward(window(tokens), window(positions));
+        let width = vectors.dims()[2];
+        let features = self.layers(vectors.reshape([batch * states, self.window_tokens * width]));
+        let n_features = features.dims()[1];
+        features.reshape([batch, states, n_features])
+    }
+
+    /// The window that ends at `decisions` in each text.
+    ///
+    /// # Shapes
+    /// - `tokens`, `positions`: `[batch, time]`; `decisions`: `[batch, 1]`
+    pub(crate) fn window(
+        &self,
+        tokens: Tensor<2, Int>,
+        positions: Tensor<2, Int>,
+        decisions: Tensor<2, Int>,
+    ) -> TokenWindow {
+        let [batch, _] = decisions.dims();
+        let offsets = Tensor::<1, Int>::arange(0..self.window_tokens as i64, &decisions.device());
+        let places = decisions + offsets.unsqueeze::<2>();
+        let window = |values: Tensor<2, Int>| {
+            let filling = Tensor::zeros([batch, self.window_tokens], &values.device());
+            Tensor::cat(vec![filling, values], 1).gather(1, places.clone().add_scalar(1))
+        };
+        TokenWindow { tokens: window(tokens), positions: window(positions) }
+    }
+
+    /// Features of the texts in `window`: `[batch, width]`.
+    pub(crate) fn features(&self, embedding: &TokenEmbedding, window: &TokenWindow) -> Tensor<2> {
+        let vectors = embedding.forward(window.tokens.clone(), window.positions.clone());
+        let [batch, time, width] = vectors.dims();
+        self.layers(vectors.reshape([batch, time * width]))
+    }
+
+    fn layers(&self, inputs: Tensor<2>) -> Tensor<2> {
+        self.layers
+            .iter()
+            .fold(inputs, |inputs, layer| relu(inputs.matmul(layer.weight.val()) + layer.bias.val().unsqueeze()))
+    }
+}
+
+impl TokenWindow {
+    /// Moves on by one token: `[batch]` each.
+    pub(crate) fn push(&mut self, tokens: Tensor<1, Int>, positions: Tensor<1, Int>) {
+        let shifted = |old: &Tensor<2, Int>, new: Tensor<1, Int>| {
+            let width = old.dims()[1];
+            let new = new.unsqueeze_dim(1);
+            if width == 1 { new } else { Tensor::cat(vec![old.clone().narrow(1, 1, width - 1), new], 1) }
+        };
+        self.tokens = shifted(&self.tokens, tokens);
+        self.positions = shifted(&self.positions, positions);
+    }
+
+    /// The rows `rows`, in that order.
+    pub(crate) fn select(self, rows: Tensor<1, Int>) -> Self {
+        Self { tokens: self.tokens.select(0, rows.clone()), positions: self.positions.select(0, rows) }
+    }
+}

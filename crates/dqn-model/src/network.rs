@@ -1,0 +1,308 @@
+//! The whole network: embedding, torso, head.
+
+use burn::module::Module;
+use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig};
+use burn::tensor::{Device, Int, Tensor};
+use dqn_core::{QNetwork, SequenceInput, StepInput};
+use rand::Rng;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::embedding::TokenEmbedding;
+use crate::head::{Head, HeadConfig};
+use crate::init::Init;
+use crate::torso::{DecodeState, Torso, TorsoConfig};
+use crate::GruConfig;
+
+/// The Q-network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct NetworkConfig {
+    /// Length of the vector of a token.
+    #[schemars(range(min = 1, max = 65536))]
+    pub embedding_width: usize,
+    /// The part that reads the text.
+    pub torso: TorsoConfig,
+    /// The part that values actions.
+    pub head: HeadConfig,
+    /// Normalise the features of a state before the head (Ba et al. 2016).
+    pub layer_norm: bool,
+    /// Share of features set to 0 while learning, from 0 to below 1 (Srivastava et al. 2014).
+    #[schemars(range(min = 0.0, max = 0.99))]
+    pub dropout: f64,
+}
+
+impl Default for NetworkConfig {
+    fn default() -> Self {
+        Self {
+            embedding_width: 128,
+            torso: TorsoConfig::Gru(GruConfig::default()),
+            head: HeadConfig::Dueling { init_deviation: 0.01 },
+            layer_norm: false,
+            dropout: 0.0,
+        }
+    }
+}
+
+impl NetworkConfig {
+    /// A network with parameters drawn from `rng`.
+    pub fn init(
+        &self,
+        n_tokens: usize,
+        n_positions: usize,
+        n_actions: usize,
+        rng: &mut impl Rng,
+        device: &Device,
+    ) -> TextQNetwork {
+        let mut init = Init { rng, device };
+        let width = self.torso.width();
+        TextQNetwork {
+            embedding: TokenEmbedding::new(n_tokens, n_positions, self.embedding_width, &mut init),
+            torso: self.torso.build(self.embedding_width, &mut init),
+            norm: self.layer_norm.then(|| LayerNormConfig::new(width).init(device)),
+            dropout: (self.dropout > 0.0).then(|| DropoutConfig::new(self.dropout).init()),
+            head: Head::new(self.head, width, n_actions, &mut init),
+        }
+    }
+}
+
+/// A Q-network over token sequences.
+#[derive(Module, Debug)]
+pub struct TextQNetwork {
+    embedding: TokenEmbedding,
+    torso: Torso,
+    norm: Option<LayerNorm>,
+    dropout: Option<Dropout>,
+    head: Head,
+}
+
+impl TextQNetwork {
+    fn finish<const D: usize>(&self, features: Tensor<D>) -> Tensor<D> {
+        let features = match &self.norm {
+            Some(norm) => norm.forward(features),
+            None => features,
+        };
+        match &self.dropout {
+            Some(dropout) => dropout.forward(features),
+            None => features,
+        }
+    }
+}
+
+impl QNetwork for TextQNetwork {
+    type DecodeState = DecodeState;
+
+    fn n_actions(&self) -> usize {
+        self.head.n_actions()
+    }
+
+    fn features(&self, input: &SequenceInput) -> Tensor<3> {
+        self.finish(self.torso.forward(&self.embedding, input))
+    }
+
+    fn q_values(&self, features: Tensor<3>) -> Tensor<3> {
+        let [batch, states, width] = features.dims();
+        let values = self.head.q_values(features.reshape([batch * states, width]));
+        values.reshape([batch, states, self.n_actions()])
+    }
+
+    fn q_taken(&self, features: Tensor<3>, actions: Tensor<2, Int>) -> Tensor<2> {
+        let [batch, states, width] = features.dims();
+        let values = self.head.q_taken(features.reshape([batch * states, width]), actions.reshape([batch * states]));
+        values.reshape([batch, states])
+    }
+
+    fn start(&self, input: &SequenceInput) -> (DecodeState, Tensor<2>) {
+        let (state, features) = self.torso.start(&self.embedding, input);
+        (state, self.head.q_values(self.finish(features)))
+    }
+
+    fn step(&self, input: &StepInput, state: &mut DecodeState) -> Tensor<2> {
+        let features = self.torso.step(&self.embedding, input, state);
+        self.head.q_values(self.finish(features))
+    }
+
+    fn select(&self, state: DecodeState, rows: Tensor<1, Int>) -> DecodeState {
+        state.select(rows)
+    }
+
+    fn device(&self) -> Device {
+        self.devices().into_iter().next().expect("a network has parameters")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::TensorData;
+    use dqn_mdp::Seed;
+    use proptest::prelude::*;
+    use rand::RngExt;
+
+    use super::*;
+    use crate::MlpConfig;
+
+    const N_TOKENS: usize = 11;
+    const N_POSITIONS: usize = 5;
+    const N_ACTIONS: usize = 7;
+
+    fn network(torso: TorsoConfig, head: HeadConfig, layer_norm: bool, device: &Device) -> TextQNetwork {
+        let config = NetworkConfig { embedding_width: 6, torso, head, layer_norm, dropout: 0.0 };
+        config.init(N_TOKENS, N_POSITIONS, N_ACTIONS, &mut Seed(5).stream("init"), device)
+    }
+
+    fn torsos() -> Vec<TorsoConfig> {
+        vec![
+            TorsoConfig::Mlp(MlpConfig { window_tokens: 3, hidden: vec![8, 9] }),
+            TorsoConfig::Mlp(MlpConfig { window_tokens: 1, hidden: vec![8] }),
+            TorsoConfig::Gru(GruConfig { width: 8, n_layers: 1 }),
+            TorsoConfig::Gru(GruConfig { width: 8, n_layers: 2 }),
+        ]
+    }
+
+    fn heads() -> [HeadConfig; 2] {
+        [HeadConfig::Scalar { init_deviation: 0.5 }, HeadConfig::Dueling { init_deviation: 0.5 }]
+    }
+
+    struct Texts {
+        tokens: Vec<Vec<i64>>,
+        positions: Vec<Vec<i64>>,
+    }
+
+    impl Texts {
+        fn random(batch: usize, time: usize, seed: u64) -> Self {
+            let mut rng = Seed(seed).stream("texts");
+            let mut draw = |n: usize| -> Vec<Vec<i64>> {
+                (0..batch).map(|_| (0..time).map(|_| rng.random_range(0..n as i64)).collect()).collect()
+            };
+            Self { tokens: draw(N_TOKENS), positions: draw(N_POSITIONS) }
+        }
+
+        fn input(&self, time: usize, decisions: &[Vec<i64>], device: &Device) -> SequenceInput {
+            let cut = |rows: &[Vec<i64>]| rows.iter().map(|row| row[..time].to_vec()).collect::<Vec<_>>();
+            SequenceInput {
+                tokens: matrix(&cut(&self.tokens), device),
+                positions: matrix(&cut(&self.positions), device),
+                decisions: matrix(decisions, device),
+            }
+        }
+
+        fn column(&self, time: usize, device: &Device) -> StepInput {
+            let column = |rows: &[Vec<i64>]| {
+                let values: Vec<i64> = rows.iter().map(|row| row[time]).collect();
+                let len = values.len();
+                Tensor::from_data(TensorData::new(values, [len]), device)
+            };
+            StepInput { tokens: column(&self.tokens), positions: column(&self.positions) }
+        }
+    }
+
+    fn matrix(rows: &[Vec<i64>], device: &Device) -> Tensor<2, Int> {
+        let shape = [rows.len(), rows[0].len()];
+        Tensor::from_data(TensorData::new(rows.concat(), shape), device)
+    }
+
+    fn assert_close(found: Tensor<2>, expected: Tensor<2>, context: &str) {
+        let difference: f32 = (found - expected).abs().max().into_scalar();
+        assert!(difference < 1e-5, "{context}: differs by {difference}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(12))]
+        #[test]
+        fn token_by_token_equals_the_whole_sequence(batch in 1_usize..4, time in 1_usize..7, seed: u64) {
+            let device = Device::flex();
+            let texts = Texts::random(batch, time, seed);
+            let first = 1 + seed as usize % time;
+            for torso in torsos() {
+                for head in heads() {
+                    let network = network(torso.clone(), head, true, &device);
+                    let all: Vec<Vec<i64>> = vec![(0..time as i64).collect(); batch];
+                    let whole = network.q_values(network.features(&texts.input(time, &all, &device)));
+                    let at = |index: usize| whole.clone().narrow(1, index, 1).squeeze_dim::<2>(1);
+                    let start = texts.input(first, &vec![vec![first as i64 - 1]; batch], &device);
+                    let (mut state, q) = network.start(&start);
+                    assert_close(q, at(first - 1), "start");
+                    for index in first..time {
+                        let q = network.step(&texts.column(index, &device), &mut state);
+                        assert_close(q, at(index), "step");
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn the_value_of_taken_actions_is_gathered_from_all_values(seed: u64) {
+            let device = Device::flex();
+            let texts = Texts::random(3, 5, seed);
+            let decisions = vec![vec![0, 2, 4], vec![1, 1, 3], vec![4, 0, 2]];
+            let actions = matrix(&[vec![0, 6, 3], vec![2, 2, 5], vec![1, 4, 0]], &device);
+            for torso in torsos() {
+                for head in heads() {
+                    let network = network(torso.clone(), head, false, &device);
+                    let features = network.features(&texts.input(5, &decisions, &device));
+                    let all = network.q_values(features.clone());
+                    let expected = all.gather(2, actions.clone().unsqueeze_dim(2)).squeeze_dim::<2>(2);
+                    assert_close(network.q_taken(features, actions.clone()), expected, "q_taken");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn padding_on_the_right_changes_nothing() {
+        let device = Device::flex();
+        let texts = Texts::random(2, 6, 9);
+        let decisions = vec![vec![0, 1, 2]; 2];
+        for torso in torsos() {
+            let network = network(torso, heads()[1], false, &device);
+            let short = network.features(&texts.input(3, &decisions, &device));
+            let long = network.features(&texts.input(6, &decisions, &device));
+            let [batch, states, width] = short.dims();
+            assert_close(long.reshape([batch * states, width]), short.reshape([batch * states, width]), "padding");
+        }
+    }
+
+    #[test]
+    fn the_order_of_tokens_matters() {
+        let device = Device::flex();
+        let ordered = Texts { tokens: vec![vec![1, 2, 3]], positions: vec![vec![0, 0, 0]] };
+        let swapped = Texts { tokens: vec![vec![2, 1, 3]], positions: vec![vec![0, 0, 0]] };
+        let seeing = torsos().into_iter().filter(|torso| !matches!(torso, TorsoConfig::Mlp(mlp) if mlp.window_tokens < 3));
+        for torso in seeing {
+            let network = network(torso, heads()[0], false, &device);
+            let values = |texts: &Texts| -> Vec<f32> {
+                network.start(&texts.input(3, &[vec![2]], &device)).1.try_into_vec_as().unwrap()
+            };
+            assert_ne!(values(&ordered), values(&swapped));
+        }
+    }
+
+    #[test]
+    #[expect(deprecated, reason = "burn-ndarray is one of the backends this project promises")]
+    fn backends_begin_with_the_same_parameters() {
+        let values = |device: &Device| -> Vec<f32> {
+            let network = network(torsos().remove(2), heads()[1], false, device);
+            network.start(&Texts::random(2, 4, 1).input(4, &[vec![3], vec![3]], device)).1.try_into_vec_as().unwrap()
+        };
+        for (flex, ndarray) in values(&Device::flex()).iter().zip(values(&Device::ndarray())) {
+            assert!((flex - ndarray).abs() < 1e-5);
+        }
+    }
+
+    #[test]
+    fn rows_of_a_decode_state_can_be_dropped() {
+        let device = Device::flex();
+        let texts = Texts::random(3, 4, 2);
+        for torso in torsos() {
+            let network = network(torso, heads()[0], false, &device);
+            let (state, _) = network.start(&texts.input(3, &vec![vec![2]; 3], &device));
+            let mut whole = state.clone();
+            let expected = network.step(&texts.column(3, &device), &mut whole);
+            let rows = || Tensor::<1, Int>::from_data([2, 0], &device);
+            let mut kept = network.select(state, rows());
+            let StepInput { tokens, positions } = texts.column(3, &device);
+            let input = StepInput { tokens: tokens.select(0, rows()), positions: positions.select(0, rows()) };
+            assert_close(network.step(&input, &mut kept), expected.select(0, rows()), "selected rows");
+        }
+    }
+}
