@@ -219,7 +219,8 @@ pub fn token_bleu(hypothesis: &[TokenId], references: &[&[TokenId]], max_order: 
     assert!(max_order > 0, "max_order must be at least 1");
     let mut matches = Matches::none(max_order);
     matches.add(hypothesis, references);
-    matches.score(smoothing, true).score / 100.0
+    // Rounding may put a perfect score a hair above 100.
+    (matches.score(smoothing, true).score / 100.0).min(1.0)
 }
 
 /// The counts of which a score is made, summed over hypotheses.

@@ -260,11 +260,10 @@ impl NgramLm {
     /// The known suffixes of `context` that count, from the one of a single token to the longest.
     fn known(&self, context: &[TokenId]) -> impl Iterator<Item = u32> {
         let considered = &context[context.len().saturating_sub(self.order - 1)..];
-        let mut node = Some(EMPTY);
-        considered.iter().rev().map_while(move |&token| {
-            let found = node.and_then(|node| self.longer.get(&(node, token)).copied())?;
-            node = (token != Special::Bos.id()).then_some(found);
-            Some(found)
+        // No context of a model has a token before a <bos>, so the walk ends there by itself.
+        considered.iter().rev().scan(EMPTY, |node, &token| {
+            *node = *self.longer.get(&(*node, token))?;
+            Some(*node)
         })
     }
 
