@@ -4,8 +4,6 @@
 //! strings as sacreBLEU does, [`token_bleu`] compares token sequences, [`distinct_n`] and its neighbours look at
 //! variety, and [`NgramLm`] says how likely a text is under a modified Kneser-Ney model.
 
-#![cfg_attr(test, allow(clippy::unwrap_used))]
-
 mod arpa;
 mod bleu;
 mod bleu_tokenizer;

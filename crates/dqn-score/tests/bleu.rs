@@ -1,7 +1,5 @@
 //! BLEU against sacreBLEU 2.6.0 and against tables that a person can recompute.
 
-#![allow(clippy::unwrap_used)]
-
 use dqn_score::{Bleu, BleuConfig, BleuTokenizer, ScoreError, Smoothing, token_bleu};
 use dqn_text::TokenId;
 use proptest::prelude::*;

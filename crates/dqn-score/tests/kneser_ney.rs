@@ -1,7 +1,5 @@
 //! The language model against the formulas of modified Kneser-Ney smoothing, computed slowly and directly.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeSet;
 
 use dqn_score::{NgramConfig, NgramLm, ScoreError};
@@ -16,11 +14,11 @@ const A: TokenId = TokenId(4);
 const B: TokenId = TokenId(5);
 
 fn vocab(n_tokens: usize) -> Vocab {
-    Vocab::new((0..n_tokens).map(|token| format!("w{token}"))).unwrap()
+    Vocab::new((0..n_tokens).map(|token| format!("w{token}"))).expect("the tokens are distinct")
 }
 
 fn train(order: usize, n_tokens: usize, sequences: &[Vec<TokenId>]) -> NgramLm {
-    NgramLm::train(&NgramConfig { order }, &vocab(n_tokens), sequences).unwrap()
+    NgramLm::train(&NgramConfig { order }, &vocab(n_tokens), sequences).expect("the sequences can be trained on")
 }
 
 /// The recursive formula over counts that are taken anew from the texts whenever they are needed.
