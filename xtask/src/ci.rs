@@ -99,13 +99,22 @@ pub(crate) fn run(root: &Path) -> Result<()> {
 /// The tests; without arguments the documentation examples as well, which cargo-nextest does not run.
 pub(crate) fn test(root: &Path, arguments: &[String]) -> Result<()> {
     let has_nextest = Tool::new(root, "cargo nextest --version").succeeds();
-    let runner =
-        if has_nextest { "cargo nextest run --workspace" } else { "cargo test --workspace --lib --bins --tests" };
-    Tool::new(root, runner).arguments(arguments).run()?;
+    let runner = if has_nextest { "cargo nextest run" } else { "cargo test --lib --bins --tests" };
+    let mut runner = Tool::new(root, runner);
+    if !selects_packages(arguments) {
+        runner = runner.arguments(&["--workspace".to_owned()]);
+    }
+    runner.arguments(arguments).run()?;
     if arguments.is_empty() {
         Tool::new(root, "cargo test --workspace --doc").run()?;
     }
     Ok(())
+}
+
+/// Whether arguments for cargo name packages; with `--workspace` beside them cargo would build all the others as well.
+fn selects_packages(arguments: &[String]) -> bool {
+    let mut own = arguments.iter().take_while(|&argument| argument != "--");
+    own.any(|argument| argument.starts_with("-p") || argument.starts_with("--package"))
 }
 
 /// Where Vulkan drivers announce themselves on Linux.
@@ -140,6 +149,22 @@ mod tests {
             [(40, "0.0 s"), (59_940, "59.9 s"), (60_000, "1 min 00 s"), (605_000, "10 min 05 s")]
         {
             assert_eq!(shown(Duration::from_millis(milliseconds)), expected);
+        }
+    }
+
+    #[test]
+    fn packages_are_selected_before_the_dashes_only() {
+        let table: [(&[&str], bool); 6] = [
+            (&[], false),
+            (&["-p", "dqn-text"], true),
+            (&["-pdqn-text"], true),
+            (&["--package=dqn-text", "name"], true),
+            (&["name", "--", "-p"], false),
+            (&["--profile", "ci"], false),
+        ];
+        for (arguments, expected) in table {
+            let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+            assert_eq!(selects_packages(&arguments), expected, "{arguments:?}");
         }
     }
 
