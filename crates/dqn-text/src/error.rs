@@ -30,4 +30,79 @@ pub enum TextError {
         /// How many there must be.
         minimum: usize,
     },
+    /// A text is not UTF-8.
+    #[error("{origin} is not UTF-8: byte {byte:#04x} at offset {offset}, line {line}, column {column}; convert the file to UTF-8")]
+    NotUtf8 {
+        /// The file.
+        origin: String,
+        /// Offset of the first wrong byte.
+        offset: usize,
+        /// Its line, counted from 1.
+        line: usize,
+        /// Its column in characters, counted from 1.
+        column: usize,
+        /// The byte.
+        byte: u8,
+    },
+    /// A text holds nothing but white space.
+    #[error("{origin} holds no text")]
+    EmptyCorpus {
+        /// The file.
+        origin: String,
+    },
+    /// A part of a corpus was named that there is not.
+    #[error("there is no part {name:?} of a corpus; there are: train, judge, validation, test")]
+    UnknownSplit {
+        /// The name.
+        name: String,
+    },
+    /// The shares of a split do not make a whole.
+    #[error(
+        "split: train, judge, validation and test are {}, {}, {} and {}; they must add up to 1, and all but judge must \
+         be above 0",
+        shares[0], shares[1], shares[2], shares[3]
+    )]
+    Shares {
+        /// The shares, in the order of the parts.
+        shares: [f64; 4],
+    },
+    /// A corpus cannot be divided.
+    #[error(
+        "{origin} has {found} distinct document{}, but {needed} parts are asked for; bring more text, or change \
+         corpus.reading.document",
+        if *found == 1 { "" } else { "s" }
+    )]
+    TooFewDocuments {
+        /// The file.
+        origin: String,
+        /// How many distinct documents it has.
+        found: usize,
+        /// How many are needed.
+        needed: usize,
+    },
+    /// A tokenizer was to be made from nothing.
+    #[error("a {kind} tokenizer cannot be made from text without tokens")]
+    NoTokens {
+        /// Its kind.
+        kind: &'static str,
+    },
+    /// A tokenizer file cannot be read or written.
+    #[error("cannot {action} the tokenizer {origin}: {message}")]
+    TokenizerFile {
+        /// What was tried: "read" or "write".
+        action: &'static str,
+        /// The file.
+        origin: String,
+        /// What went wrong.
+        message: String,
+    },
+    /// A tokenizer needs a part of the program that was not compiled in.
+    #[error("tokenizer.chinese = \"jieba\" needs the cargo feature `jieba`, which this program was built without")]
+    NoJieba,
+    /// The tokenizers library failed.
+    #[error("the BPE tokenizer failed: {message}")]
+    Bpe {
+        /// What it said.
+        message: String,
+    },
 }

@@ -5,7 +5,9 @@
 //! [`action`] table says which tokens each action writes.
 
 pub mod action;
+pub mod corpus;
 mod error;
+pub mod split;
 pub mod tokenizer;
 mod vocab;
 
