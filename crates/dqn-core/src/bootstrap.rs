@@ -142,7 +142,7 @@ mod tests {
         };
         let found: Vec<f32> = values.value(bootstrap).try_into_vec_as().unwrap();
         for (found, expected) in found.iter().zip(expected) {
-            assert!((found - expected).abs() < 1e-5, "{bootstrap:?}: {found} instead of {expected}");
+            assert!((found - expected).abs() < 3e-5, "{bootstrap:?}: {found} instead of {expected}");
         }
     }
 
@@ -169,7 +169,9 @@ mod tests {
     #[test]
     fn kl_tends_to_the_mean_under_the_prior_and_to_the_maximum() {
         let prior = [0.5_f32.ln(), 0.25_f32.ln(), 0.25_f32.ln()];
-        check(Bootstrap::Kl { temperature: 1e6 }, Some(prior), false, [1.75, -0.75]);
+        // To second order the value is the mean plus the variance over twice the temperature.
+        let second_order = [1.75 + 0.6875 / 200.0, -0.75 + 0.6875 / 200.0];
+        check(Bootstrap::Kl { temperature: 100.0 }, Some(prior), false, second_order);
         check(Bootstrap::Kl { temperature: 1e-7 }, Some(prior), false, [3.0, 0.0]);
     }
 }

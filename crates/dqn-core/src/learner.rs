@@ -6,6 +6,8 @@ use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::store::{ModuleRecord, RecordError};
 use burn::tensor::{Bytes, Tensor};
+use dqn_mdp::Seed;
+use rand::RngExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -162,12 +164,16 @@ pub struct DqnLearner<N: QNetwork> {
     online: N,
     target: N,
     optimizer: ModuleOptimizer,
+    noise: Seed,
 }
 
 impl<N: QNetwork> DqnLearner<N> {
     /// A learner that begins with the parameters of `network`, which lives on an autodiff device.
-    pub fn new(config: DqnConfig, network: N) -> Self {
-        Self { target: network.valid(), optimizer: config.optimizer.init(), online: network, config }
+    ///
+    /// What the network itself draws (dropout) depends on `noise` and the number of the update only, so that it is the
+    /// same in a resumed run.
+    pub fn new(config: DqnConfig, network: N, noise: Seed) -> Self {
+        Self { target: network.valid(), optimizer: config.optimizer.init(), online: network, config, noise }
     }
 
     /// The online network without a graph, to act with.
@@ -201,7 +207,9 @@ impl<N: QNetwork> DqnLearner<N> {
 impl<N: QNetwork> Learner for DqnLearner<N> {
     fn update(&mut self, batch: SequenceBatch, progress: Progress) -> Result<UpdateStats, CoreError> {
         let (n_transitions, n_steps) = (batch.n_transitions(), batch.n_steps);
-        let batch = batch.upload(&self.target.device());
+        let device = self.target.device();
+        device.seed(self.noise.stream(&format!("noise {}", progress.updates)).random());
+        let batch = batch.upload(&device);
         let features = self.online.features(&batch.input.clone().lifted());
         let target = self.targets(&batch, &features);
 

@@ -1,1 +1,25 @@
-//! From an experiment file to a trained, evaluated, resumable run
+//! From an experiment file to a trained, evaluated run that can be stopped and resumed.
+//!
+//! Read in the order of the data: [`config`] holds the file against its schema, [`experiment`] builds what it
+//! describes, [`play`] lets many episodes step together, [`training`] is the loop, [`runner`] attaches files and
+//! evaluation to it, and [`evaluation`] and [`report`] say what was learned.
+
+#![recursion_limit = "256"]
+
+pub mod builtin;
+pub mod config;
+mod error;
+pub mod evaluation;
+pub mod experiment;
+pub mod generate;
+pub mod play;
+mod prior;
+pub mod report;
+pub mod run;
+pub mod runner;
+pub mod stats;
+pub mod text;
+pub mod training;
+
+pub use error::TrainError;
+pub use prior::NgramPrior;

@@ -1,0 +1,363 @@
+//! The experiment file: what may stand in it and what it means.
+//!
+//! A file passes through three gates. [`check`] holds it against the JSON Schema of [`ExperimentConfig`] and reports
+//! every unknown key, wrong type and value out of range; serde turns it into an [`ExperimentConfig`]; and
+//! [`ExperimentConfig::faults`] finds the combinations that do not make sense. What passes is built by
+//! [`crate::experiment`].
+
+pub mod check;
+pub mod reference;
+//mod schema;
+
+use std::path::PathBuf;
+
+use dqn_core::policy::Exploration;
+use dqn_core::schedule::Span;
+use dqn_core::{DqnConfig, ReplayConfig};
+use dqn_env::{EnvironmentConfig, RewardConfig};
+use dqn_model::NetworkConfig;
+use dqn_score::{BleuTokenizer, NgramConfig};
+use dqn_text::corpus::CorpusConfig;
+use dqn_text::split::SplitConfig;
+use dqn_text::tokenizer::TokenizerConfig;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use check::Problem;
+
+use crate::TrainError;
+
+/// An experiment: a text, a task on it, a network and how it learns.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExperimentConfig {
+    /// Name of the experiment; its runs are called after it.
+    #[serde(default = "default_name")]
+    #[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"))]
+    pub name: String,
+    /// Seed of every random draw of the run; `--seed` overrides it.
+    #[serde(default = "default_seed")]
+    pub seed: u64,
+    /// The text to learn from. Tasks that bring their own text have none.
+    #[serde(default)]
+    pub corpus: Option<CorpusSection>,
+    /// How the documents of the corpus are divided. Without it every part of the run sees the whole corpus, which only
+    /// suits tasks whose text is to be learned by heart.
+    #[serde(default)]
+    pub split: Option<SplitConfig>,
+    /// How text becomes tokens.
+    #[serde(default = "default_tokenizer")]
+    pub tokenizer: TokenizerConfig,
+    /// The text that the vocabulary is made from, where it is not the corpus; the corpus is added to it.
+    #[serde(default)]
+    pub vocabulary: Option<CorpusSection>,
+    /// Which tokens may be written.
+    #[serde(default)]
+    pub actions: ActionsConfig,
+    /// What an episode is.
+    pub environment: EnvironmentConfig,
+    /// What is rewarded, for environments that give no reward of their own.
+    #[serde(default)]
+    pub reward: Option<RewardConfig>,
+    /// A policy known beforehand, for KL control, exploration and decoding.
+    #[serde(default)]
+    pub prior: Option<PriorConfig>,
+    /// The language model that judges what was written; it is trained on the part of the corpus called `judge`.
+    #[serde(default)]
+    pub judge: NgramConfig,
+    /// Where in its line a token stands, as a feature of the state.
+    #[serde(default)]
+    pub positions: PositionConfig,
+    /// The Q-network.
+    #[serde(default)]
+    pub network: NetworkConfig,
+    /// How the network learns.
+    #[serde(default)]
+    pub learner: DqnConfig,
+    /// What is remembered.
+    #[serde(default)]
+    pub replay: ReplayConfig,
+    /// How actions are chosen while training.
+    #[serde(default = "default_exploration")]
+    pub exploration: Exploration,
+    /// How long and in which rhythm.
+    #[serde(default)]
+    pub training: TrainingConfig,
+    /// How what was learned is measured.
+    #[serde(default)]
+    pub evaluation: EvaluationConfig,
+}
+
+fn default_name() -> String {
+    "experiment".to_owned()
+}
+
+fn default_seed() -> u64 {
+    1
+}
+
+fn default_tokenizer() -> TokenizerConfig {
+    TokenizerConfig::Char { max_tokens: 2_000, min_count: 1 }
+}
+
+fn default_exploration() -> Exploration {
+    use dqn_core::Schedule;
+    let epsilon = Schedule::Linear { start: 1.0, end: 0.05, over: Span::Steps(10_000) };
+    Exploration::EpsilonGreedy { epsilon, from_prior: false }
+}
+
+/// The text of an experiment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CorpusSection {
+    /// Where the text comes from, for example `{ path = "poems.txt" }`.
+    pub source: CorpusSource,
+    /// How it is divided into documents and examples.
+    #[serde(default)]
+    pub reading: CorpusConfig,
+}
+
+/// Where a text comes from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum CorpusSource {
+    /// A text that ships with the program: `verse-zh` or `prose-en`.
+    Builtin(String),
+    /// A UTF-8 text file; a relative path starts at the experiment file.
+    Path(PathBuf),
+    /// The texts themselves.
+    Texts(#[schemars(length(min = 1))] Vec<String>),
+}
+
+/// Which tokens may be written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ActionsConfig {
+    /// Every token of the vocabulary but `<pad>`, `<unk>` and `<bos>`.
+    #[default]
+    Vocabulary,
+    /// The tokens that occur in the training part of the corpus, without `<eos>`.
+    Corpus,
+}
+
+/// A policy known beforehand.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum PriorConfig {
+    /// An n-gram language model of the training text.
+    Ngram {
+        /// Length of its n-grams, from 2 to 5.
+        #[serde(default = "default_order")]
+        #[schemars(range(min = 2, max = 5))]
+        order: usize,
+    },
+}
+
+fn default_order() -> usize {
+    3
+}
+
+/// Where in its line a token stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum PositionConfig {
+    /// The network sees tokens only.
+    #[default]
+    None,
+    /// The network also sees in which clause the token stands, at which place in it, and how long the first clause is.
+    Clauses {
+        /// Tokens that end a clause.
+        delimiters: Vec<String>,
+        /// Largest index of a clause that is told apart.
+        #[serde(default = "default_max_clauses")]
+        #[schemars(range(min = 1, max = 64))]
+        max_clauses: u32,
+        /// Largest number of tokens in a clause that is told apart.
+        #[serde(default = "default_max_length")]
+        #[schemars(range(min = 1, max = 256))]
+        max_length: u32,
+    },
+}
+
+fn default_max_clauses() -> u32 {
+    2
+}
+
+fn default_max_length() -> u32 {
+    9
+}
+
+/// The rhythm of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainingConfig {
+    /// Episodes played together, before each round of updates.
+    #[schemars(range(min = 1, max = 65536))]
+    pub parallel_episodes: usize,
+    /// Parameter updates after the episodes of a round.
+    #[schemars(range(min = 1, max = 65536))]
+    pub updates_per_round: u64,
+    /// When the run ends, for example `{ updates = 1000 }`.
+    pub stop_after: Span,
+    /// Updates between evaluations on the validation part; 0 evaluates at the end only.
+    pub evaluate_every_updates: u64,
+    /// Updates between checkpoints that a killed run goes on from; 0 saves at the end only.
+    pub checkpoint_every_updates: u64,
+    /// Updates between checkpoints that are kept for good; 0 keeps none.
+    pub keep_every_updates: u64,
+    /// Print a line for every finished episode.
+    pub print_episodes: bool,
+}
+
+impl Default for TrainingConfig {
+    fn default() -> Self {
+        Self {
+            parallel_episodes: 16,
+            updates_per_round: 1,
+            stop_after: Span::Updates(1_000),
+            evaluate_every_updates: 0,
+            checkpoint_every_updates: 200,
+            keep_every_updates: 0,
+            print_episodes: false,
+        }
+    }
+}
+
+/// How what was learned is measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct EvaluationConfig {
+    /// Most episodes of one evaluation; each begins with another prompt.
+    #[schemars(range(min = 1, max = 1000000))]
+    pub n_episodes: usize,
+    /// Episodes of an evaluation while training.
+    #[schemars(range(min = 1, max = 1000000))]
+    pub n_episodes_while_training: usize,
+    /// Seed of the choice of prompts and of sampling, apart from the run's seed so that runs are compared on the same
+    /// prompts.
+    pub seed: u64,
+    /// How texts are divided into words for BLEU.
+    pub bleu_tokenizer: BleuTokenizer,
+    /// Samples shown before and after learning.
+    #[schemars(range(min = 0, max = 1000))]
+    pub n_samples: usize,
+}
+
+impl Default for EvaluationConfig {
+    fn default() -> Self {
+        Self {
+            n_episodes: 512,
+            n_episodes_while_training: 128,
+            seed: 0,
+            bleu_tokenizer: BleuTokenizer::Char,
+            n_samples: 6,
+        }
+    }
+}
+
+impl ExperimentConfig {
+    /// Reads an experiment file.
+    ///
+    /// `overrides` are assignments such as `learner.n_step=3`, applied before anything is checked.
+    ///
+    /// # Errors
+    /// [`TrainError::Syntax`] for a file that is not TOML, [`TrainError::Config`] with every fault of its content.
+    pub fn from_toml(text: &str, origin: &str, overrides: &[String]) -> Result<Self, TrainError> {
+        let syntax = |error: toml::de::Error| TrainError::ConfigSyntax { origin: origin.to_owned(), message: error.to_string() };
+        let mut table: toml::Table = text.parse().map_err(syntax)?;
+        for assignment in overrides {
+            check::apply_override(&mut table, assignment)?;
+        }
+        let problems = check::check(&table, &Self::schema());
+        if !problems.is_empty() {
+            return Err(TrainError::InvalidConfig { origin: origin.to_owned(), problems });
+        }
+        let config: Self = table.try_into().map_err(syntax)?;
+        let problems = config.faults();
+        match problems.is_empty() {
+            true => Ok(config),
+            false => Err(TrainError::InvalidConfig { origin: origin.to_owned(), problems }),
+        }
+    }
+
+    /// The experiment as a file that states every value, defaults included.
+    ///
+    /// # Errors
+    /// When a value cannot be written as TOML.
+    pub fn to_toml(&self) -> Result<String, TrainError> {
+        toml::to_string_pretty(self)
+            .map_err(|error| TrainError::Internal { message: format!("the configuration cannot be written: {error}") })
+    }
+
+    /// The JSON Schema of experiment files.
+    pub fn schema() -> serde_json::Value {
+        schemars::schema_for!(ExperimentConfig).to_value()
+    }
+
+    /// Combinations of values that do not make sense, each with its place.
+    pub fn faults(&self) -> Vec<Problem> {
+        let mut faults = Vec::new();
+        let mut fault = |path: &str, found: String, allowed: &str| {
+            faults.push(Problem { path: path.to_owned(), found, message: allowed.to_owned(), line: None });
+        };
+        let needs_text = matches!(
+            self.environment,
+            EnvironmentConfig::NextToken { .. } | EnvironmentConfig::Generation { .. }
+        );
+        let is_generation = matches!(self.environment, EnvironmentConfig::Generation { .. });
+        if needs_text && self.corpus.is_none() {
+            fault("corpus", "nothing".to_owned(), "this environment needs a text: [corpus] source = { path = \"...\" }");
+        }
+        if !needs_text && self.corpus.is_some() {
+            fault("corpus", "a text".to_owned(), "this environment brings its own text; remove the section");
+        }
+        if is_generation && self.split.is_none() {
+            fault("split", "nothing".to_owned(), "generation is judged on held-out text: add a [split] section");
+        }
+        if is_generation && self.reward.as_ref().is_none_or(|reward| reward.terms.is_empty()) {
+            fault("reward.terms", "nothing".to_owned(), "generation needs at least one [[reward.terms]]");
+        }
+        if !is_generation && self.reward.as_ref().is_some_and(|reward| !reward.terms.is_empty()) {
+            fault("reward.terms", "terms".to_owned(), "this environment gives its own reward; remove the terms");
+        }
+        if self.learner.bootstrap.needs_prior() {
+            if self.prior.is_none() {
+                fault("learner.bootstrap", "kl".to_owned(), "KL control needs a [prior] section");
+            }
+            if self.learner.n_step != 1 {
+                let why = "KL control needs 1: the price of leaving the prior is not part of the rewards in between";
+                fault("learner.n_step", self.learner.n_step.to_string(), why);
+            }
+        }
+        if is_generation && self.actions == ActionsConfig::Corpus {
+            fault("actions.kind", "corpus".to_owned(), "generation must be able to write <eos>: use \"vocabulary\"");
+        }
+        if self.prior.is_some() && !needs_text {
+            fault("prior", "a prior".to_owned(), "an n-gram prior needs a [corpus]");
+        }
+        let within = |path: &str, bounds: (f64, f64), least: f64, most: f64, allowed: &str| {
+            let is_within = bounds.0 >= least && bounds.1 <= most;
+            (!is_within).then(|| Problem {
+                path: path.to_owned(),
+                found: format!("from {} to {}", bounds.0, bounds.1),
+                message: allowed.to_owned(),
+                line: None,
+            })
+        };
+        match &self.exploration {
+            Exploration::EpsilonGreedy { epsilon, from_prior } => {
+                if *from_prior && self.prior.is_none() {
+                    fault("exploration.from_prior", "true".to_owned(), "drawing from the prior needs a [prior] section");
+                }
+                faults.extend(within("exploration.epsilon", epsilon.bounds(), 0.0, 1.0, "a probability from 0 to 1"));
+            }
+            Exploration::Boltzmann { temperature } => {
+                let bounds = temperature.bounds();
+                faults.extend(within("exploration.temperature", bounds, 1e-9, f64::MAX, "a temperature above 0"));
+            }
+        }
+        let rate = self.learner.optimizer.learning_rate().bounds();
+        faults.extend(within("learner.optimizer.learning_rate", rate, 0.0, 10.0, "a step size from 0 to 10"));
+        faults
+    }
+}

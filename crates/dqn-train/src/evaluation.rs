@@ -1,0 +1,328 @@
+//! What a policy is worth: measures over finished episodes.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use burn::tensor::activation::log_softmax;
+use burn::tensor::Tensor;
+use dqn_core::batch::DeviceBatch;
+use dqn_core::{Policy, Prior, QNetwork, Window};
+use dqn_env::RewardSum;
+use dqn_mdp::{ActionMask, Seed, Start, TokenId, Trajectory};
+use dqn_model::TextQNetwork;
+use dqn_score::{Bleu, BleuConfig, NgramIndex, distinct_n, unique_fraction};
+use dqn_text::split::Split;
+use dqn_text::Special;
+use serde::{Deserialize, Serialize};
+
+use crate::TrainError;
+use crate::experiment::{Experiment, Task};
+use crate::play::{NetworkPlayer, Player, ScriptedPlayer, play};
+use crate::stats::{Interval, bootstrap_mean};
+
+/// What one policy did on the prompts of one split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Name of the policy.
+    pub policy: String,
+    /// Where the prompts come from.
+    pub split: Split,
+    /// Mean return with its 95 % bootstrap interval.
+    pub episode_return: Interval,
+    /// Mean of each reward term's share of the return.
+    pub terms: BTreeMap<String, f64>,
+    /// Share of texts in the form that the reward asks for.
+    pub form_kept: Option<f64>,
+    /// Perplexity of held-out text under the policy: how well it predicts what people wrote.
+    pub policy_perplexity: Option<f64>,
+    /// Perplexity of what was written under the judge, a language model on other text than reward and prior.
+    pub reference_perplexity: Option<f64>,
+    /// Corpus BLEU against the texts people wrote from the same prompts, from 0 to 100.
+    pub bleu: Option<f64>,
+    /// Signature of that BLEU.
+    pub bleu_signature: Option<String>,
+    /// Share of distinct bigrams among all bigrams written.
+    pub distinct_2: Option<f64>,
+    /// Share of distinct texts.
+    pub unique: Option<f64>,
+    /// Share of 5-grams that stand in the training text.
+    pub copied_5: Option<f64>,
+    /// Mean number of steps of an episode.
+    pub n_steps: f64,
+    /// Number of episodes.
+    pub n_episodes: usize,
+    /// Seed of prompts and sampling.
+    pub seed: u64,
+}
+
+/// Plays and measures policies on the prompts of one split.
+pub struct Evaluator<'a> {
+    experiment: &'a Experiment,
+    split: Split,
+    task: Task,
+    reward: Option<RewardSum>,
+    copies: Option<NgramIndex<TokenId>>,
+    n_episodes: usize,
+}
+
+impl<'a> Evaluator<'a> {
+    /// An evaluator on at most `n_episodes` distinct starts of `split`.
+    ///
+    /// # Errors
+    /// When the split offers no starts.
+    pub fn new(experiment: &'a Experiment, split: Split, n_episodes: usize) -> Result<Self, TrainError> {
+        let task = experiment.task(split)?.distinct(n_episodes, Seed(experiment.config.evaluation.seed));
+        let n_starts = task.environments(1)?[0].n_starts();
+        let copies = experiment.text.as_ref().filter(|_| task.prompts.is_some()).map(|text| {
+            let examples: Vec<&[TokenId]> = text.part(Split::Train).examples.iter().map(Vec::as_slice).collect();
+            NgramIndex::new(5, &examples, &ignored_in_copies(experiment))
+        });
+        Ok(Self {
+            experiment,
+            split,
+            reward: experiment.reward(&task)?,
+            task,
+            copies,
+            n_episodes: n_episodes.min(n_starts),
+        })
+    }
+
+    /// Number of episodes of one evaluation.
+    pub fn n_episodes(&self) -> usize {
+        self.n_episodes
+    }
+
+    /// Plays one episode from every start.
+    ///
+    /// # Errors
+    /// When an environment or a reward fails.
+    pub fn episodes(&mut self, player: &mut dyn Player) -> Result<Vec<Trajectory>, TrainError> {
+        let mut environments = self.task.environments(self.n_episodes)?;
+        let starts: Vec<Start> = (0..self.n_episodes).map(Start::Indexed).collect();
+        let mut episodes = play(&mut environments, &starts, player)?;
+        self.judge(&mut episodes)?;
+        Ok(episodes)
+    }
+
+    fn judge(&mut self, episodes: &mut [Trajectory]) -> Result<(), TrainError> {
+        if let Some(reward) = &mut self.reward {
+            reward.judge(episodes)?;
+        }
+        Ok(())
+    }
+
+    /// Episodes of a network under `policy`.
+    ///
+    /// # Errors
+    /// As [`Evaluator::episodes`].
+    pub fn network_episodes(
+        &mut self,
+        network: &TextQNetwork,
+        policy: Policy,
+    ) -> Result<Vec<Trajectory>, TrainError> {
+        let experiment = self.experiment;
+        let mut rng = Seed(experiment.config.evaluation.seed).stream("evaluation");
+        let prior = experiment.acting_prior(policy);
+        self.episodes(&mut NetworkPlayer::new(network, policy, prior, &experiment.positions, &mut rng))
+    }
+
+    /// What the network is worth under `policy`.
+    ///
+    /// # Errors
+    /// As [`Evaluator::episodes`].
+    pub fn network(
+        &mut self,
+        name: &str,
+        network: &TextQNetwork,
+        policy: Policy,
+    ) -> Result<(Evaluation, Vec<Trajectory>), TrainError> {
+        let episodes = self.network_episodes(network, policy)?;
+        Ok((self.measure(name, &episodes)?, episodes))
+    }
+
+    /// The policies every result is compared with: random, the prior, the prior within the form, and people.
+    ///
+    /// # Errors
+    /// As [`Evaluator::episodes`].
+    pub fn baselines(&mut self) -> Result<Vec<(Evaluation, Vec<Trajectory>)>, TrainError> {
+        let experiment = self.experiment;
+        let mut rows = Vec::new();
+        let n_actions = experiment.actions.len();
+        let seed = Seed(experiment.config.evaluation.seed);
+        let prior = experiment.prior.as_deref().map(|prior| prior as &dyn Prior);
+        let mut scripted = |evaluator: &mut Self,
+                            name: &str,
+                            prior: Option<&dyn Prior>,
+                            narrow: Option<&dyn Fn(&[TokenId]) -> ActionMask>|
+         -> Result<(), TrainError> {
+            let mut rng = seed.stream(name);
+            let episodes = evaluator.episodes(&mut ScriptedPlayer { prior, narrow, n_actions, rng: &mut rng })?;
+            rows.push((evaluator.measure(name, &episodes)?, episodes));
+            Ok(())
+        };
+        scripted(self, "uniform random", None, None)?;
+        if let Some(prior) = prior {
+            scripted(self, "n-gram sampling", Some(prior), None)?;
+            if let Some(form) = &experiment.form {
+                let length = form.clause_lengths().first().copied().unwrap_or(1);
+                let narrow = |text: &[TokenId]| form.allowed(text, length, &experiment.actions);
+                scripted(self, "n-gram, form forced", Some(prior), Some(&narrow))?;
+            }
+        }
+        let mut human = self.task.human_episodes()?;
+        if !human.is_empty() {
+            self.judge(&mut human)?;
+            rows.push((self.measure("human", &human)?, human));
+        }
+        Ok(rows)
+    }
+
+    /// The measures of finished episodes.
+    ///
+    /// # Errors
+    /// When BLEU cannot be computed.
+    pub fn measure(&self, name: &str, episodes: &[Trajectory]) -> Result<Evaluation, TrainError> {
+        let experiment = self.experiment;
+        let returns: Vec<f64> = episodes.iter().map(|episode| f64::from(episode.episode_return())).collect();
+        let is_text = self.task.prompts.is_some();
+        let written: Vec<&[TokenId]> = episodes.iter().map(Trajectory::written).collect();
+        let names = self.reward.as_ref().map(RewardSum::names).unwrap_or_default();
+        let mean_term = |index: usize| {
+            let total: f64 = episodes.iter().map(|episode| f64::from(episode.term_returns[index])).sum();
+            total / episodes.len() as f64
+        };
+        let terms = names.iter().enumerate().map(|(index, name)| (name.clone(), mean_term(index))).collect();
+        let (bleu, bleu_signature) = self.bleu(episodes)?.unzip();
+        Ok(Evaluation {
+            policy: name.to_owned(),
+            split: self.split,
+            episode_return: bootstrap_mean(&returns, experiment.config.evaluation.seed),
+            terms,
+            form_kept: experiment.form.as_ref().filter(|_| is_text).map(|form| {
+                let kept = episodes.iter().filter(|episode| form.kept(&episode.tokens)).count();
+                kept as f64 / episodes.len() as f64
+            }),
+            policy_perplexity: None,
+            reference_perplexity: experiment.judge.as_ref().filter(|_| is_text).map(|judge| {
+                let texts: Vec<(&[TokenId], usize)> =
+                    episodes.iter().map(|episode| (episode.tokens.as_slice(), episode.n_start_tokens)).collect();
+                judge.perplexity(&texts)
+            }),
+            bleu,
+            bleu_signature,
+            distinct_2: is_text.then(|| distinct_n(&written, 2)),
+            unique: is_text.then(|| unique_fraction(&written)),
+            copied_5: self.copies.as_ref().map(|copies| {
+                let texts: Vec<&[TokenId]> = episodes.iter().map(|episode| &episode.tokens[1..]).collect();
+                copies.copied_fraction(&texts)
+            }),
+            n_steps: episodes.iter().map(|episode| episode.len() as f64).sum::<f64>() / episodes.len() as f64,
+            n_episodes: episodes.len(),
+            seed: experiment.config.evaluation.seed,
+        })
+    }
+
+    fn bleu(&self, episodes: &[Trajectory]) -> Result<Option<(f64, String)>, TrainError> {
+        let Some(prompts) = &self.task.prompts else { return Ok(None) };
+        let render = |tokens: &[TokenId]| self.experiment.render(tokens);
+        let hypotheses: Vec<String> = episodes.iter().map(|episode| render(&episode.tokens)).collect();
+        let mut rendered: HashMap<&[TokenId], Vec<String>> = HashMap::new();
+        for episode in episodes {
+            let prompt = &episode.start()[1..];
+            rendered.entry(prompt).or_insert_with(|| prompts.references[prompt].iter().map(|text| render(text)).collect());
+        }
+        let references: Vec<Vec<&str>> = episodes
+            .iter()
+            .map(|episode| rendered[&episode.start()[1..]].iter().map(String::as_str).collect())
+            .collect();
+        let hypotheses: Vec<&str> = hypotheses.iter().map(String::as_str).collect();
+        let config =
+            BleuConfig { tokenize: self.experiment.config.evaluation.bleu_tokenizer, ..BleuConfig::default() };
+        let bleu = Bleu::new(config);
+        let n_references: HashSet<usize> = references.iter().map(Vec::len).collect();
+        let score = bleu.corpus(&hypotheses, &references)?;
+        let signature = match n_references.len() {
+            1 => bleu.signature(references[0].len()),
+            _ => bleu.signature(None),
+        };
+        Ok(Some((score.score, signature)))
+    }
+}
+
+/// Tokens across which a 5-gram does not count as copied: `<unk>`, the ends, and the delimiters of clauses.
+fn ignored_in_copies(experiment: &Experiment) -> Vec<TokenId> {
+    let mut ignored = Special::ALL.map(Special::id).to_vec();
+    if let dqn_mdp::PositionEncoder::Clauses { delimiters, .. } = &experiment.positions {
+        ignored.extend(delimiters);
+    }
+    ignored
+}
+
+/// Temperatures at which the policy's perplexity is tried, as multiples of the one it acts at.
+const TEMPERATURE_FACTORS: [f64; 13] = [0.25, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0, 16.0, 64.0, 1024.0];
+
+/// Cross-entropy of the Boltzmann policy on held-out text, at several temperatures.
+pub struct PolicyPerplexity {
+    /// Temperatures, in units of Q.
+    pub temperatures: Vec<f64>,
+    /// Perplexity at each of them.
+    pub perplexities: Vec<f64>,
+}
+
+impl PolicyPerplexity {
+    /// The policy's perplexity on what people wrote from the prompts of `split`, at multiples of `temperature`.
+    ///
+    /// `None` where nobody wrote anything from them.
+    ///
+    /// # Errors
+    /// When an environment refuses what people wrote.
+    pub fn of(
+        experiment: &Experiment,
+        network: &TextQNetwork,
+        split: Split,
+        temperature: f64,
+    ) -> Result<Option<Self>, TrainError> {
+        let evaluation = &experiment.config.evaluation;
+        let task = experiment.task(split)?.distinct(evaluation.n_episodes, Seed(evaluation.seed));
+        let human = task.human_episodes()?;
+        if human.is_empty() {
+            return Ok(None);
+        }
+        let temperatures: Vec<f64> = TEMPERATURE_FACTORS.iter().map(|factor| factor * temperature).collect();
+        let mut nll = vec![0.0; temperatures.len()];
+        let mut n_tokens = 0.0;
+        let prior = experiment.acting_prior(Policy::Boltzmann { temperature });
+        for chunk in human.chunks(64) {
+            let windows: Vec<Window<'_>> =
+                chunk.iter().map(|trajectory| Window { trajectory, start: 0, len: trajectory.len() }).collect();
+            let batch = experiment.batch_builder().build(&windows, prior);
+            n_tokens += batch.n_transitions() as f64;
+            let n_steps = batch.n_steps;
+            let batch = batch.upload(&network.device());
+            let q = network.q_values(network.features(&batch.input));
+            for (nll, &temperature) in nll.iter_mut().zip(&temperatures) {
+                *nll += cross_entropy(&q, &batch, n_steps, temperature);
+            }
+        }
+        let perplexities = nll.iter().map(|nll| (nll / n_tokens).exp()).collect();
+        Ok(Some(Self { temperatures, perplexities }))
+    }
+
+    /// Index of the temperature that predicts best.
+    pub fn best(&self) -> usize {
+        let by_value = |a: &&(usize, f64), b: &&(usize, f64)| a.1.total_cmp(&b.1);
+        let indexed: Vec<(usize, f64)> = self.perplexities.iter().copied().enumerate().collect();
+        indexed.iter().min_by(by_value).map_or(0, |&(index, _)| index)
+    }
+}
+
+/// Sum over valid steps of the negative log-probability of the action taken, in nats.
+fn cross_entropy(q: &Tensor<3>, batch: &DeviceBatch, n_steps: usize, temperature: f64) -> f64 {
+    let mut preferences = q.clone().div_scalar(temperature);
+    for bias in [&batch.log_prior, &batch.mask].into_iter().flatten() {
+        preferences = preferences + bias.clone();
+    }
+    let log_probs = log_softmax(preferences.narrow(1, 0, n_steps), 2);
+    let taken = log_probs.gather(2, batch.actions.clone().unsqueeze_dim(2)).squeeze_dim::<2>(2);
+    let total: f32 = (taken * batch.valid.clone()).sum().into_scalar();
+    -f64::from(total)
+}

@@ -1,0 +1,138 @@
+//! The result of a run: what was learned, beside everything it is compared with.
+
+use burn::tensor::Device;
+use dqn_core::{Policy, Progress};
+use dqn_mdp::Trajectory;
+use dqn_model::TextQNetwork;
+use dqn_text::split::Split;
+use serde::{Deserialize, Serialize};
+
+use crate::TrainError;
+use crate::evaluation::{Evaluation, Evaluator, PolicyPerplexity};
+use crate::experiment::Experiment;
+
+/// The splits a result is reported on.
+pub const REPORTED: [Split; 3] = [Split::Train, Split::Validation, Split::Test];
+
+/// Everything an evaluation of a run found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// One row for each policy and split.
+    pub rows: Vec<Evaluation>,
+    /// Mean return on training prompts minus that on test prompts, under the first learned policy.
+    pub generalisation_gap: Option<f64>,
+    /// The temperature, in units of Q, at which the policy predicts validation text best.
+    pub fitted_temperature: Option<f64>,
+    /// Texts written from the same prompts before and after learning.
+    pub samples: Vec<Sample>,
+    /// How far the run had come.
+    pub progress: Progress,
+}
+
+/// One prompt and what was written from it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// The prompt.
+    pub prompt: String,
+    /// The whole text before learning.
+    pub before: String,
+    /// Return of that text.
+    pub before_return: f32,
+    /// The whole text after learning.
+    pub after: String,
+    /// Return of that text.
+    pub after_return: f32,
+}
+
+/// Name of the row of the network before its first update.
+pub const BEFORE: &str = "before learning";
+
+/// Evaluates a network on `splits`, beside the baselines.
+///
+/// # Errors
+/// When a split offers no starts, or an environment or reward fails.
+pub fn evaluate(
+    experiment: &Experiment,
+    network: &TextQNetwork,
+    progress: Progress,
+    splits: &[Split],
+    device: &Device,
+) -> Result<Report, TrainError> {
+    let policies = experiment.learned_policies(progress);
+    let untrained = experiment.network(device);
+    let mut report =
+        Report { rows: Vec::new(), generalisation_gap: None, fitted_temperature: None, samples: Vec::new(), progress };
+    let fitted = fit_temperature(experiment, network, &policies)?;
+    report.fitted_temperature = fitted.map(|(temperature, _)| temperature);
+    for &split in splits {
+        let mut evaluator = Evaluator::new(experiment, split, experiment.config.evaluation.n_episodes)?;
+        let mut human = Vec::new();
+        for (row, _) in evaluator.baselines()? {
+            if row.policy == "human" { human.push(row) } else { report.rows.push(row) }
+        }
+        let first = policies[0].1;
+        let (before, before_episodes) = evaluator.network(BEFORE, &untrained, first)?;
+        report.rows.push(before);
+        for (index, (name, policy)) in policies.iter().enumerate() {
+            let (mut row, episodes) = evaluator.network(name, network, *policy)?;
+            if index == 0 {
+                row.policy_perplexity = policy_perplexity(experiment, network, split, fitted)?;
+                if split == splits[splits.len() - 1] {
+                    report.samples = samples(experiment, &before_episodes, &episodes);
+                }
+            }
+            report.rows.push(row);
+        }
+        report.rows.extend(human);
+    }
+    report.generalisation_gap = gap(&report.rows, policies[0].0);
+    Ok(report)
+}
+
+/// The temperature that fits validation text best, with its index among those tried.
+fn fit_temperature(
+    experiment: &Experiment,
+    network: &TextQNetwork,
+    policies: &[(&'static str, Policy)],
+) -> Result<Option<(f64, usize)>, TrainError> {
+    let found = PolicyPerplexity::of(experiment, network, Split::Validation, acting_temperature(policies))?;
+    Ok(found.map(|found| (found.temperatures[found.best()], found.best())))
+}
+
+fn policy_perplexity(
+    experiment: &Experiment,
+    network: &TextQNetwork,
+    split: Split,
+    fitted: Option<(f64, usize)>,
+) -> Result<Option<f64>, TrainError> {
+    let Some((_, index)) = fitted else { return Ok(None) };
+    let policies = experiment.learned_policies(Progress::default());
+    let found = PolicyPerplexity::of(experiment, network, split, acting_temperature(&policies))?;
+    Ok(found.map(|found| found.perplexities[index]))
+}
+
+/// The temperature of the first policy, or one unit of Q where it is greedy.
+fn acting_temperature(policies: &[(&'static str, Policy)]) -> f64 {
+    match policies[0].1 {
+        Policy::Boltzmann { temperature } | Policy::BoltzmannMode { temperature } => temperature,
+        Policy::Greedy | Policy::EpsilonGreedy { .. } => 1.0,
+    }
+}
+
+fn samples(experiment: &Experiment, before: &[Trajectory], after: &[Trajectory]) -> Vec<Sample> {
+    let sample = |(before, after): (&Trajectory, &Trajectory)| Sample {
+        prompt: experiment.render(before.start()),
+        before: experiment.render(&before.tokens),
+        before_return: before.episode_return(),
+        after: experiment.render(&after.tokens),
+        after_return: after.episode_return(),
+    };
+    before.iter().zip(after).take(experiment.config.evaluation.n_samples).map(sample).collect()
+}
+
+fn gap(rows: &[Evaluation], policy: &str) -> Option<f64> {
+    let mean = |split: Split| {
+        rows.iter().find(|row| row.policy == policy && row.split == split).map(|row| row.episode_return.mean)
+    };
+    Some(mean(Split::Train)? - mean(Split::Test)?)
+}

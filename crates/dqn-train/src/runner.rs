@@ -1,0 +1,345 @@
+//! A run from its beginning or its last checkpoint to its end: the loop, and everything attached to it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use burn::tensor::Device;
+use dqn_core::{CoreError, Progress, UpdateStats, learner};
+use dqn_mdp::Trajectory;
+use dqn_model::TextQNetwork;
+use dqn_text::split::Split;
+use dqn_text::tokenizer::TextTokenizer;
+use serde::{Deserialize, Serialize};
+
+use crate::TrainError;
+use crate::config::ExperimentConfig;
+use crate::evaluation::{Evaluation, Evaluator};
+use crate::experiment::Experiment;
+use crate::report::{REPORTED, Report, evaluate};
+use crate::run::atomic;
+use crate::run::checkpoint::{Checkpoint, CheckpointHeader, CheckpointStore, Newest, Which, config_hash};
+use crate::run::directory::RunDirectory;
+use crate::run::metrics::{MetricsWriter, Record};
+use crate::training::{Round, Training};
+
+/// What a run tells while it goes on.
+pub enum Event<'a> {
+    /// The run goes on from a checkpoint.
+    Resumed {
+        /// How far it had come.
+        progress: Progress,
+        /// Why the newest checkpoint was not taken, where an older one was.
+        skipped: Option<TrainError>,
+    },
+    /// Episodes were played and perhaps learned from.
+    Round {
+        /// How far the run has come.
+        progress: Progress,
+        /// What happened.
+        round: &'a Round,
+        /// Present exploration: epsilon or temperature.
+        exploration: f64,
+    },
+    /// The policy was measured on validation prompts.
+    Evaluated(&'a Evaluation),
+    /// A checkpoint was written.
+    Saved {
+        /// How far the run had come.
+        progress: Progress,
+    },
+}
+
+/// Watches a run.
+pub trait Observer {
+    /// Is told what happens, in order.
+    fn on(&mut self, event: Event<'_>);
+}
+
+/// How a run ended.
+pub enum RunEnd {
+    /// It reached its end; this is what it is worth.
+    Finished(Box<Report>),
+    /// It was asked to stop and saved where it was.
+    Interrupted {
+        /// How far it had come.
+        progress: Progress,
+    },
+}
+
+/// What the runner itself keeps in a checkpoint.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct RunnerState {
+    /// Seconds of the run before the last start.
+    wall_seconds: f64,
+    /// Best mean return on validation prompts.
+    best_return: Option<f64>,
+    /// Multiples of each rhythm that have passed.
+    n_evaluations: u64,
+    n_checkpoints: u64,
+    n_kept: u64,
+    /// Records in the metrics, which resuming cuts them back to.
+    n_records: u64,
+    progress: Progress,
+}
+
+const RUNNER: &str = "runner";
+
+/// Begins a run in a new directory.
+///
+/// # Errors
+/// When the directory exists and holds something, or cannot be written.
+pub fn create(path: &Path, experiment: &Experiment, backend: &str) -> Result<RunDirectory, TrainError> {
+    let directory = RunDirectory::create(path)?;
+    atomic::write_text(&directory.config_path(), &experiment.config.to_toml()?)?;
+    if let Some(text) = &experiment.text {
+        atomic::write_text(&directory.tokenizer_path(), &text.tokenizer.to_json())?;
+    }
+    let origin = Origin { backend: backend.to_owned(), corpus: fingerprint(experiment) };
+    let origin = serde_json::to_string_pretty(&origin)
+        .map_err(|error| TrainError::Internal { message: format!("writing the origin of a run: {error}") })?;
+    atomic::write_text(&directory.path().join(ORIGIN_NAME), &origin)?;
+    Ok(directory)
+}
+
+const ORIGIN_NAME: &str = "origin.json";
+
+/// What a run was made from, besides its configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The backend it began on.
+    pub backend: String,
+    /// blake3 of the corpus, in hexadecimal; empty without a corpus.
+    pub corpus: String,
+}
+
+fn fingerprint(experiment: &Experiment) -> String {
+    experiment.text.as_ref().map(|text| text.fingerprint.clone()).unwrap_or_default()
+}
+
+/// The experiment of an existing run.
+///
+/// # Errors
+/// When the directory is not a run of this version, or the corpus is not the one the run began with.
+pub fn open_experiment(directory: &RunDirectory) -> Result<(Experiment, Origin), TrainError> {
+    let path = directory.path().join(ORIGIN_NAME);
+    let origin: Origin = serde_json::from_str(&read(&path)?).map_err(|error| TrainError::NotARun {
+        path: directory.path().to_owned(),
+        message: format!("{ORIGIN_NAME} does not tell backend and corpus: {error}"),
+    })?;
+    let path = directory.config_path();
+    let config = ExperimentConfig::from_toml(&read(&path)?, &path.display().to_string(), &[])?;
+    let tokenizer = match config.corpus {
+        Some(_) => Some(TextTokenizer::load(&directory.tokenizer_path())?),
+        None => None,
+    };
+    let experiment = Experiment::build(config, tokenizer)?;
+    let found = fingerprint(&experiment);
+    if found != origin.corpus {
+        return Err(TrainError::OtherCorpus { expected: origin.corpus, found });
+    }
+    Ok((experiment, origin))
+}
+
+fn read(path: &Path) -> Result<String, TrainError> {
+    std::fs::read_to_string(path).map_err(|source| TrainError::Read { path: path.to_owned(), source })
+}
+
+/// The network of a run as one of its checkpoints has it, without a graph.
+///
+/// # Errors
+/// When the checkpoint is missing, damaged or of another network.
+pub fn load_network(
+    directory: &RunDirectory,
+    experiment: &Experiment,
+    which: Which,
+    device: &Device,
+) -> Result<(TextQNetwork, Progress), TrainError> {
+    let checkpoint = directory.checkpoints().load(which)?;
+    let network = learner::load_parameters(experiment.network(device), learner::ONLINE, &checkpoint.parts)?;
+    Ok((network, runner_state(&checkpoint)?.progress))
+}
+
+fn runner_state(checkpoint: &Checkpoint) -> Result<RunnerState, TrainError> {
+    let missing = || CoreError::MissingPart { part: RUNNER.to_owned() };
+    let bytes = checkpoint.parts.get(RUNNER).ok_or_else(missing)?;
+    let unfit = |error: serde_json::Error| CoreError::Unfit { part: RUNNER.to_owned(), message: error.to_string() };
+    Ok(serde_json::from_slice(bytes).map_err(unfit)?)
+}
+
+/// Runs an experiment to its end, or until `stop` is set.
+///
+/// With `resume` it goes on from the last checkpoint, on a CPU backend bit for bit as if it had never stopped.
+///
+/// # Errors
+/// When a file cannot be read or written, or the run fails.
+pub fn run(
+    experiment: &Experiment,
+    directory: &RunDirectory,
+    device: &Device,
+    resume: bool,
+    stop: &AtomicBool,
+    observer: &mut dyn Observer,
+) -> Result<RunEnd, TrainError> {
+    assert!(directory.is_locked(), "a run writes to its directory only while it holds the lock");
+    let store = directory.checkpoints();
+    let mut training = Training::new(experiment, device)?;
+    let mut state = RunnerState::default();
+    if resume {
+        match store.load_newest() {
+            Ok(Newest { checkpoint, path, skipped }) => {
+                if checkpoint.header.config_hash != config_hash(&experiment.config.to_toml()?) {
+                    return Err(TrainError::OtherConfig { path, config: directory.config_path() });
+                }
+                training.load(&checkpoint.parts)?;
+                state = runner_state(&checkpoint)?;
+                observer.on(Event::Resumed { progress: training.progress(), skipped });
+            }
+            // Killed before its first checkpoint, a run begins again.
+            Err(TrainError::NoCheckpoint { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let metrics = MetricsWriter::open(directory.path(), resume.then_some(state.n_records))?;
+    let mut runner = Runner { experiment, store, metrics, state, begin: Instant::now() };
+    while !training.is_over() {
+        let round = training.round()?;
+        runner.record(&training, &round)?;
+        let exploration = experiment.exploration_value(training.progress());
+        observer.on(Event::Round { progress: training.progress(), round: &round, exploration });
+        if runner.is_due(training.progress(), |state| &mut state.n_evaluations, |every| every.evaluate_every_updates) {
+            let evaluation = runner.evaluate(&training)?;
+            observer.on(Event::Evaluated(&evaluation));
+        }
+        let stopped = stop.load(Ordering::SeqCst);
+        let due =
+            runner.is_due(training.progress(), |state| &mut state.n_checkpoints, |every| every.checkpoint_every_updates);
+        if due || stopped {
+            runner.save(&training)?;
+            observer.on(Event::Saved { progress: training.progress() });
+        }
+        if stopped {
+            return Ok(RunEnd::Interrupted { progress: training.progress() });
+        }
+    }
+    runner.save(&training)?;
+    observer.on(Event::Saved { progress: training.progress() });
+    let report = evaluate(experiment, training.network(), training.progress(), &REPORTED, device)?;
+    Ok(RunEnd::Finished(Box::new(report)))
+}
+
+struct Runner<'a> {
+    experiment: &'a Experiment,
+    store: CheckpointStore,
+    metrics: MetricsWriter,
+    state: RunnerState,
+    begin: Instant,
+}
+
+impl Runner<'_> {
+    fn wall_seconds(&self) -> f64 {
+        self.state.wall_seconds + self.begin.elapsed().as_secs_f64()
+    }
+
+    /// Whether another multiple of a rhythm was passed since it was last due; marks it as done.
+    fn is_due(
+        &mut self,
+        progress: Progress,
+        last: impl Fn(&mut RunnerState) -> &mut u64,
+        every: impl Fn(&crate::config::TrainingConfig) -> u64,
+    ) -> bool {
+        let every = every(&self.experiment.config.training);
+        let Some(reached) = progress.updates.checked_div(every) else { return false };
+        let last = last(&mut self.state);
+        let is_due = reached > *last;
+        *last = reached;
+        is_due
+    }
+
+    fn record(&mut self, training: &Training<'_>, round: &Round) -> Result<(), TrainError> {
+        let mut scalars = BTreeMap::new();
+        let episodes = &round.episodes;
+        let mean = |value: &dyn Fn(&Trajectory) -> f64| episodes.iter().map(value).sum::<f64>() / episodes.len() as f64;
+        scalars.insert("train/return".to_owned(), mean(&|episode| f64::from(episode.episode_return())));
+        scalars.insert("train/episode_steps".to_owned(), mean(&|episode| episode.len() as f64));
+        for (index, name) in self.experiment.reward_names().iter().enumerate() {
+            let share = mean(&|episode| f64::from(episode.term_returns.get(index).copied().unwrap_or(0.0)));
+            scalars.insert(format!("reward/{name}"), share);
+        }
+        let n_steps: usize = episodes.iter().map(Trajectory::len).sum();
+        scalars.insert("speed/acting_tokens_per_second".to_owned(), n_steps as f64 / round.acting_seconds);
+        scalars.insert("explore/value".to_owned(), self.experiment.exploration_value(training.progress()));
+        if !round.updates.is_empty() {
+            let mean = |value: &dyn Fn(&UpdateStats) -> f64| {
+                round.updates.iter().map(value).sum::<f64>() / round.updates.len() as f64
+            };
+            scalars.insert("learn/loss".to_owned(), mean(&|stats| f64::from(stats.loss)));
+            scalars.insert("learn/mean_q".to_owned(), mean(&|stats| f64::from(stats.mean_q)));
+            scalars.insert("learn/mean_target".to_owned(), mean(&|stats| f64::from(stats.mean_target)));
+            scalars.insert("learn/mean_td_error".to_owned(), mean(&|stats| f64::from(stats.mean_td_error)));
+            scalars.insert("learn/gradient_norm".to_owned(), mean(&|stats| f64::from(stats.gradient_norm)));
+            let learned: usize = round.updates.iter().map(|stats| stats.n_transitions).sum();
+            scalars.insert("speed/learned_transitions_per_second".to_owned(), learned as f64 / round.learning_seconds);
+        }
+        self.write(training.progress(), scalars)
+    }
+
+    fn write(&mut self, progress: Progress, scalars: BTreeMap<String, f64>) -> Result<(), TrainError> {
+        self.metrics.append(&Record {
+            update: progress.updates,
+            step: progress.steps,
+            episode: progress.episodes,
+            wall_seconds: self.wall_seconds(),
+            scalars,
+        })
+    }
+
+    /// Measures the policy on validation prompts and keeps it if it is the best so far.
+    fn evaluate(&mut self, training: &Training<'_>) -> Result<Evaluation, TrainError> {
+        let n_episodes = self.experiment.config.evaluation.n_episodes_while_training;
+        let mut evaluator = Evaluator::new(self.experiment, Split::Validation, n_episodes)?;
+        let (name, policy) = self.experiment.learned_policies(training.progress())[0];
+        let (evaluation, _) = evaluator.network(name, training.network(), policy)?;
+        let mut scalars = BTreeMap::new();
+        scalars.insert("validation/return".to_owned(), evaluation.episode_return.mean);
+        let others = [
+            ("validation/form_kept", evaluation.form_kept),
+            ("validation/reference_perplexity", evaluation.reference_perplexity),
+            ("validation/bleu", evaluation.bleu),
+            ("validation/distinct_2", evaluation.distinct_2),
+        ];
+        scalars.extend(others.iter().filter_map(|(name, value)| Some(((*name).to_owned(), (*value)?))));
+        self.write(training.progress(), scalars)?;
+        if self.state.best_return.is_none_or(|best| evaluation.episode_return.mean > best) {
+            self.state.best_return = Some(evaluation.episode_return.mean);
+            self.store.save_best(&self.checkpoint(training)?)?;
+        }
+        Ok(evaluation)
+    }
+
+    fn save(&mut self, training: &Training<'_>) -> Result<(), TrainError> {
+        self.metrics.sync()?;
+        let is_kept = self.is_due(training.progress(), |state| &mut state.n_kept, |every| every.keep_every_updates);
+        let checkpoint = self.checkpoint(training)?;
+        self.store.save_last(&checkpoint)?;
+        if is_kept {
+            self.store.save_numbered(&checkpoint)?;
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&self, training: &Training<'_>) -> Result<Checkpoint, TrainError> {
+        let mut parts = training.save()?;
+        let state = RunnerState {
+            wall_seconds: self.wall_seconds(),
+            n_records: self.metrics.n_records(),
+            progress: training.progress(),
+            ..self.state
+        };
+        let internal = |error: serde_json::Error| TrainError::Internal { message: format!("saving the run: {error}") };
+        parts.insert(RUNNER.to_owned(), serde_json::to_vec(&state).map_err(internal)?);
+        let header = CheckpointHeader::new(&self.experiment.config.to_toml()?, training.progress().updates);
+        Ok(Checkpoint { header, parts })
+    }
+}

@@ -1,0 +1,184 @@
+//! The training loop: the seven steps of deep Q-learning, a round at a time.
+//!
+//! 1. initialise — [`Training::new`]: online and target network, replay, random streams
+//! 2. encode the state — [`crate::play`]: text to tokens and positions
+//! 3. select — [`dqn_core::policy`]: epsilon-greedy or Boltzmann over the allowed actions
+//! 4. act — [`dqn_mdp::Environment::step`]
+//! 5. score — [`dqn_env::RewardSum::judge`], then into replay
+//! 6. target and loss — [`dqn_core::target`], [`dqn_core::learner`]
+//! 7. sync — [`dqn_core::target_network`]
+//!
+//! The loop only loops: logging, evaluation and checkpoints are done around it, by [`crate::runner`].
+
+use std::collections::BTreeMap;
+
+use burn::tensor::Device;
+use dqn_core::{BatchBuilder, DqnLearner, Learner, Prior, Progress, Replay, UpdateStats};
+use dqn_env::RewardSum;
+use dqn_mdp::{Environment, RandomStreams, Seed, Start, Trajectory};
+use dqn_model::TextQNetwork;
+use dqn_text::split::Split;
+use serde::{Deserialize, Serialize};
+
+use crate::TrainError;
+use crate::experiment::Experiment;
+use crate::play::{NetworkPlayer, play};
+
+/// What happened in one round.
+pub struct Round {
+    /// The episodes played, judged.
+    pub episodes: Vec<Trajectory>,
+    /// The updates made.
+    pub updates: Vec<UpdateStats>,
+    /// Seconds spent playing.
+    pub acting_seconds: f64,
+    /// Seconds spent learning.
+    pub learning_seconds: f64,
+}
+
+/// A run between two rounds.
+pub struct Training<'a> {
+    experiment: &'a Experiment,
+    learner: DqnLearner<TextQNetwork>,
+    acting: TextQNetwork,
+    environments: Vec<Box<dyn Environment>>,
+    reward: Option<RewardSum>,
+    builder: BatchBuilder,
+    replay: Replay,
+    state: State,
+}
+
+/// The small part of a run's state; the large parts are the learner's and replay.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct State {
+    progress: Progress,
+    streams: RandomStreams,
+}
+
+const STATE: &str = "state";
+const REPLAY: &str = "replay";
+
+impl<'a> Training<'a> {
+    /// Step 1, initialise: a run before its first episode.
+    ///
+    /// # Errors
+    /// When the training text offers no starts or the reward does not fit it.
+    pub fn new(experiment: &'a Experiment, device: &Device) -> Result<Self, TrainError> {
+        let config = &experiment.config;
+        let seed = Seed(config.seed);
+        let network = experiment.network(&device.clone().autodiff());
+        let learner = DqnLearner::new(config.learner.clone(), network, seed);
+        let task = experiment.task(Split::Train)?;
+        Ok(Self {
+            acting: learner.acting(),
+            learner,
+            environments: task.environments(config.training.parallel_episodes)?,
+            reward: experiment.reward(&task)?,
+            builder: experiment.batch_builder(),
+            replay: Replay::new(config.replay.clone(), config.learner.window_steps),
+            state: State { progress: Progress::default(), streams: RandomStreams::new(seed) },
+            experiment,
+        })
+    }
+
+    /// How far the run has come.
+    pub fn progress(&self) -> Progress {
+        self.state.progress
+    }
+
+    /// The network as it acts now.
+    pub fn network(&self) -> &TextQNetwork {
+        &self.acting
+    }
+
+    /// Whether the run has reached its end.
+    pub fn is_over(&self) -> bool {
+        self.experiment.config.training.stop_after.passed_fraction(self.progress()) >= 1.0
+    }
+
+    /// One round: episodes together, then updates.
+    ///
+    /// # Errors
+    /// When an environment, a reward or the learner fails.
+    pub fn round(&mut self) -> Result<Round, TrainError> {
+        let begin = std::time::Instant::now();
+        let episodes = self.act()?;
+        for episode in &episodes {
+            self.state.progress.steps += episode.len() as u64;
+            self.state.progress.episodes += 1;
+            self.replay.push(episode.clone());
+        }
+        let acting_seconds = begin.elapsed().as_secs_f64();
+        let begin = std::time::Instant::now();
+        let mut updates = Vec::new();
+        if self.replay.is_warm() {
+            for _ in 0..self.experiment.config.training.updates_per_round {
+                if self.is_over() {
+                    break;
+                }
+                updates.push(self.learn()?);
+            }
+            self.acting = self.learner.acting();
+        }
+        Ok(Round { episodes, updates, acting_seconds, learning_seconds: begin.elapsed().as_secs_f64() })
+    }
+
+    /// Steps 2 to 5: encode, select, act, score.
+    fn act(&mut self) -> Result<Vec<Trajectory>, TrainError> {
+        let policy = self.experiment.config.exploration.policy(self.state.progress);
+        let streams = &mut self.state.streams;
+        let starts: Vec<Start> =
+            self.environments.iter().map(|_| Start::Drawn(streams.draw_seed("environment"))).collect();
+        let prior = self.experiment.acting_prior(policy);
+        let rng = streams.stream("behavior");
+        let mut player = NetworkPlayer::new(&self.acting, policy, prior, &self.experiment.positions, rng);
+        let mut episodes = play(&mut self.environments, &starts, &mut player)?;
+        if let Some(reward) = &mut self.reward {
+            reward.judge(&mut episodes)?;
+        }
+        Ok(episodes)
+    }
+
+    /// Steps 6 and 7: target, loss and update, sync.
+    fn learn(&mut self) -> Result<UpdateStats, TrainError> {
+        let config = &self.experiment.config.learner;
+        let windows = self.replay.sample(config.batch_windows, self.state.streams.stream("replay"));
+        let prior = self.experiment.prior.as_deref().filter(|_| config.bootstrap.needs_prior());
+        let batch = self.builder.build(&windows, prior.map(|prior| prior as &dyn Prior));
+        let stats = self.learner.update(batch, self.state.progress)?;
+        self.state.progress.updates += 1;
+        Ok(stats)
+    }
+
+    /// Everything the rest of the run depends on, as named parts of a checkpoint.
+    ///
+    /// # Errors
+    /// When a part cannot be written.
+    pub fn save(&self) -> Result<BTreeMap<String, Vec<u8>>, TrainError> {
+        let mut parts = self.learner.save()?;
+        let internal = |what: &str, error: String| TrainError::Internal { message: format!("{what}: {error}") };
+        let state = serde_json::to_vec(&self.state).map_err(|error| internal("saving the state", error.to_string()))?;
+        let replay =
+            postcard::to_stdvec(&self.replay).map_err(|error| internal("saving replay", error.to_string()))?;
+        parts.insert(STATE.to_owned(), state);
+        parts.insert(REPLAY.to_owned(), replay);
+        Ok(parts)
+    }
+
+    /// Takes up where [`Training::save`] left off.
+    ///
+    /// # Errors
+    /// When a part is missing or does not fit this experiment.
+    pub fn load(&mut self, parts: &BTreeMap<String, Vec<u8>>) -> Result<(), TrainError> {
+        let part = |name: &str| {
+            parts.get(name).ok_or_else(|| dqn_core::CoreError::MissingPart { part: name.to_owned() })
+        };
+        let unfit = |name: &str, message: String| dqn_core::CoreError::Unfit { part: name.to_owned(), message };
+        let state = serde_json::from_slice(part(STATE)?).map_err(|error| unfit(STATE, error.to_string()))?;
+        let replay = postcard::from_bytes(part(REPLAY)?).map_err(|error| unfit(REPLAY, error.to_string()))?;
+        self.learner.load(parts)?;
+        (self.state, self.replay) = (state, replay);
+        self.acting = self.learner.acting();
+        Ok(())
+    }
+}
