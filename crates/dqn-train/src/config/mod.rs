@@ -7,7 +7,7 @@
 
 pub mod check;
 pub mod reference;
-//mod schema;
+mod schema;
 
 use std::path::PathBuf;
 

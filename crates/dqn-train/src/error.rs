@@ -1,0 +1,275 @@
+//! What can go wrong between an experiment file and a finished run.
+
+use std::io;
+use std::path::PathBuf;
+
+use dqn_core::CoreError;
+use dqn_env::EnvError;
+use dqn_mdp::MdpError;
+use dqn_score::ScoreError;
+use dqn_text::TextError;
+use dqn_text::split::Split;
+
+use crate::config::check::Problem;
+
+/// A fault in a configuration, in the files of a run, or in their writing.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// A file that was asked for cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system answered.
+        source: io::Error,
+    },
+    /// A file or folder cannot be written; what stood there before is as it was.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system answered.
+        source: io::Error,
+    },
+    /// A configuration is no TOML.
+    #[error("{origin} is not valid TOML: {message}")]
+    ConfigSyntax {
+        /// The file, or another name for where the text comes from.
+        origin: String,
+        /// What is wrong, with line and column.
+        message: String,
+    },
+    /// A configuration does not say what its schema allows.
+    #[error("{origin} has {}:{}", count(problems.len(), "problem"), listed(problems))]
+    InvalidConfig {
+        /// The file, or another name for where the text comes from.
+        origin: String,
+        /// Everything that is wrong with it.
+        problems: Vec<Problem>,
+    },
+    /// An override of the form `key.path=value` cannot be applied.
+    #[error("cannot apply the override {assignment:?}: {message}")]
+    Override {
+        /// The override as it was given.
+        assignment: String,
+        /// What is wrong with it, and what would be right.
+        message: String,
+    },
+    /// The folder of a new run cannot be made.
+    #[error("cannot create the run directory {}: {source}", path.display())]
+    CreateRun {
+        /// The folder.
+        path: PathBuf,
+        /// What the system answered.
+        source: io::Error,
+    },
+    /// The folder of a new run holds something already.
+    #[error(
+        "the run directory {} is not empty: it holds {found:?}; name a new or an empty folder, or resume the run",
+        path.display()
+    )]
+    RunExists {
+        /// The folder.
+        path: PathBuf,
+        /// The first thing found in it, by name.
+        found: String,
+    },
+    /// A folder is not a run directory.
+    #[error("{} is not a run directory: {message}", path.display())]
+    NotARun {
+        /// The folder.
+        path: PathBuf,
+        /// What is missing or wrong.
+        message: String,
+    },
+    /// A run directory was written by a version that lays it out in another way.
+    #[error(
+        "the run directory {} has format {found}, written by version {found_program}; this is version {program}, which \
+         reads format {supported}",
+        path.display()
+    )]
+    RunVersion {
+        /// The folder.
+        path: PathBuf,
+        /// The format it has.
+        found: u32,
+        /// The version of the program that wrote it.
+        found_program: String,
+        /// The format this program reads and writes.
+        supported: u32,
+        /// The version of this program.
+        program: &'static str,
+    },
+    /// Another process writes to the run directory.
+    #[error("the run directory {} is in use by {holder}; wait until it has ended", path.display())]
+    RunLocked {
+        /// The folder.
+        path: PathBuf,
+        /// Who holds the lock, as far as it is known.
+        holder: String,
+    },
+    /// A line of a log of the run cannot be understood.
+    #[error("line {line} of {} is damaged: {message}", path.display())]
+    LogLine {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: u64,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A checkpoint is not there.
+    #[error("there is no checkpoint {}", path.display())]
+    NoCheckpoint {
+        /// The file looked for.
+        path: PathBuf,
+    },
+    /// A checkpoint is not what was written.
+    #[error("the checkpoint {} is damaged: {message}", path.display())]
+    CheckpointDamaged {
+        /// The file.
+        path: PathBuf,
+        /// What was found and what was expected.
+        message: String,
+    },
+    /// A checkpoint was written by a version that lays it out in another way.
+    #[error(
+        "the checkpoint {} has format {found}; this is version {program}, which reads format {supported}",
+        path.display()
+    )]
+    CheckpointVersion {
+        /// The file.
+        path: PathBuf,
+        /// The format it has.
+        found: u32,
+        /// The format this program reads and writes.
+        supported: u32,
+        /// The version of this program.
+        program: &'static str,
+    },
+    /// A checkpoint belongs to another configuration than the run directory holds.
+    #[error("the checkpoint {} was written under another configuration than {}", path.display(), config.display())]
+    OtherConfig {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The configuration file.
+        config: PathBuf,
+    },
+    /// The corpus is not the one the run began with.
+    #[error("the corpus has changed since the run began: its blake3 is {found}, it was {expected}")]
+    OtherCorpus {
+        /// blake3 of the corpus when the run began.
+        expected: String,
+        /// blake3 of the corpus now.
+        found: String,
+    },
+    /// A text was asked for that does not ship with the program.
+    #[error("corpus.source.builtin: there is no text {name:?}; there are: {known}")]
+    UnknownBuiltin {
+        /// The name asked for.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
+    /// A part of the corpus offers nothing an episode could begin with.
+    #[error(
+        "the {split} part of the corpus holds no example of more than {} tokens whose first {n_prompt_tokens} can be a \
+         prompt; lower environment.n_prompt_tokens or bring more text",
+        n_prompt_tokens + 1
+    )]
+    NoPrompts {
+        /// The part.
+        split: Split,
+        /// Tokens of a prompt.
+        n_prompt_tokens: usize,
+    },
+    /// A delimiter of the position features is not a token.
+    #[error("positions.delimiters: {delimiter:?} is not in the vocabulary")]
+    UnknownDelimiter {
+        /// The delimiter.
+        delimiter: String,
+    },
+    /// A prompt holds something the vocabulary does not.
+    #[error("the prompt {prompt:?} holds {}, which the run's vocabulary does not know", unknown.join(", "))]
+    UnknownInPrompt {
+        /// The prompt.
+        prompt: String,
+        /// What is unknown, each in quotes.
+        unknown: Vec<String>,
+    },
+    /// Something was asked of a run that its task does not offer.
+    #[error("{what}: {why}")]
+    NotOffered {
+        /// What was asked.
+        what: String,
+        /// Why it cannot be had.
+        why: String,
+    },
+    /// A fault in a text, a vocabulary or a tokenizer.
+    #[error(transparent)]
+    Text(#[from] TextError),
+    /// A fault in a score or a language model.
+    #[error(transparent)]
+    Score(#[from] ScoreError),
+    /// A fault in an environment or a reward.
+    #[error(transparent)]
+    Env(#[from] EnvError),
+    /// A broken contract between a policy, an environment and a reward.
+    #[error(transparent)]
+    Mdp(#[from] MdpError),
+    /// A fault in a learner.
+    #[error(transparent)]
+    Core(#[from] CoreError),
+    /// Something that the program itself should have prevented.
+    #[error("{message}; this is a fault of the program")]
+    Internal {
+        /// What happened.
+        message: String,
+    },
+}
+
+impl TrainError {
+    /// Whether what was asked for is wrong (exit code 2), rather than the run having failed (exit code 1).
+    pub fn is_request_fault(&self) -> bool {
+        match self {
+            TrainError::Write { .. }
+            | TrainError::LogLine { .. }
+            | TrainError::Mdp(_)
+            | TrainError::Core(CoreError::NotFinite { .. })
+            | TrainError::Internal { .. } => false,
+            TrainError::Read { .. }
+            | TrainError::ConfigSyntax { .. }
+            | TrainError::InvalidConfig { .. }
+            | TrainError::Override { .. }
+            | TrainError::CreateRun { .. }
+            | TrainError::RunExists { .. }
+            | TrainError::NotARun { .. }
+            | TrainError::RunVersion { .. }
+            | TrainError::RunLocked { .. }
+            | TrainError::NoCheckpoint { .. }
+            | TrainError::CheckpointDamaged { .. }
+            | TrainError::CheckpointVersion { .. }
+            | TrainError::OtherConfig { .. }
+            | TrainError::OtherCorpus { .. }
+            | TrainError::UnknownBuiltin { .. }
+            | TrainError::NoPrompts { .. }
+            | TrainError::UnknownDelimiter { .. }
+            | TrainError::UnknownInPrompt { .. }
+            | TrainError::NotOffered { .. }
+            | TrainError::Text(_)
+            | TrainError::Score(_)
+            | TrainError::Env(_)
+            | TrainError::Core(_) => true,
+        }
+    }
+}
+
+/// `n` things, with the plural where it is due.
+fn count(n: usize, thing: &str) -> String {
+    format!("{n} {thing}{}", if n == 1 { "" } else { "s" })
+}
+
+fn listed(problems: &[Problem]) -> String {
+    problems.iter().map(|problem| format!("\n  {problem}")).collect()
+}
