@@ -1,1 +1,25 @@
-//! Text environments and the rewards that judge what is written in them
+//! Text environments and the rewards that judge what is written in them.
+//!
+//! An environment says what may be written and when a text is over: [`NextToken`] hides texts and asks for them token
+//! by token, [`Generation`] lets a policy write freely after a prompt, and [`Tabular`] wraps small decision processes
+//! whose exact values are known, the [`ProbeName`]s among them. What free text is worth is said by [`reward`]: a
+//! weighted sum of named terms, asked once for a batch of finished episodes.
+
+mod config;
+mod error;
+mod generation;
+mod next_token;
+mod probe;
+pub mod reward;
+mod start;
+mod tabular;
+mod tabular_examples;
+
+pub use config::EnvironmentConfig;
+pub use error::EnvError;
+pub use generation::Generation;
+pub use next_token::NextToken;
+pub use probe::ProbeName;
+pub use reward::{LineForm, RewardConfig, RewardContext, RewardSum};
+pub use tabular::{Tabular, Transition};
+pub use tabular_examples::TabularName;
