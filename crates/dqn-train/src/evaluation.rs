@@ -139,11 +139,11 @@ impl<'a> Evaluator<'a> {
         Ok((self.measure(name, &episodes)?, episodes))
     }
 
-    /// The policies every result is compared with: random, the prior, the prior within the form, and people.
+    /// The policies every result is compared with: random, the prior, and the prior within the form.
     ///
     /// # Errors
     /// As [`Evaluator::episodes`].
-    pub fn baselines(&mut self) -> Result<Vec<(Evaluation, Vec<Trajectory>)>, TrainError> {
+    pub fn baselines(&mut self) -> Result<Vec<Evaluation>, TrainError> {
         let experiment = self.experiment;
         let mut rows = Vec::new();
         let n_actions = experiment.actions.len();
@@ -156,7 +156,7 @@ impl<'a> Evaluator<'a> {
          -> Result<(), TrainError> {
             let mut rng = seed.stream(name);
             let episodes = evaluator.episodes(&mut ScriptedPlayer { prior, narrow, n_actions, rng: &mut rng })?;
-            rows.push((evaluator.measure(name, &episodes)?, episodes));
+            rows.push(evaluator.measure(name, &episodes)?);
             Ok(())
         };
         scripted(self, "uniform random", None, None)?;
@@ -168,10 +168,26 @@ impl<'a> Evaluator<'a> {
                 scripted(self, "n-gram, form forced", Some(prior), Some(&narrow))?;
             }
         }
-        let mut human = self.task.human_episodes()?;
-        if !human.is_empty() {
-            self.judge(&mut human)?;
-            rows.push((self.measure("human", &human)?, human));
+        Ok(rows)
+    }
+
+    /// What people wrote from the same prompts: all of it, and the part that keeps the form.
+    ///
+    /// # Errors
+    /// As [`Evaluator::episodes`].
+    pub fn human(&mut self) -> Result<Vec<Evaluation>, TrainError> {
+        let mut episodes = self.task.human_episodes()?;
+        self.judge(&mut episodes)?;
+        let mut rows = Vec::new();
+        let in_form: Vec<Trajectory> = match &self.experiment.form {
+            Some(form) => episodes.iter().filter(|episode| form.kept(&episode.tokens)).cloned().collect(),
+            None => Vec::new(),
+        };
+        for (name, episodes) in [("human", &episodes), ("human, form kept", &in_form)] {
+            if !episodes.is_empty() {
+                // They are their own references.
+                rows.push(Evaluation { bleu: None, bleu_signature: None, ..self.measure(name, episodes)? });
+            }
         }
         Ok(rows)
     }

@@ -11,8 +11,13 @@ use crate::TrainError;
 use crate::evaluation::{Evaluation, Evaluator, PolicyPerplexity};
 use crate::experiment::Experiment;
 
-/// The splits a result is reported on.
-pub const REPORTED: [Split; 3] = [Split::Train, Split::Validation, Split::Test];
+/// The splits a result is reported on: one where all parts of the run see the same text.
+pub fn reported(experiment: &Experiment) -> &'static [Split] {
+    match experiment.config.split {
+        Some(_) => &[Split::Train, Split::Validation, Split::Test],
+        None => &[Split::Train],
+    }
+}
 
 /// Everything an evaluation of a run found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,10 +71,7 @@ pub fn evaluate(
     report.fitted_temperature = fitted.map(|(temperature, _)| temperature);
     for &split in splits {
         let mut evaluator = Evaluator::new(experiment, split, experiment.config.evaluation.n_episodes)?;
-        let mut human = Vec::new();
-        for (row, _) in evaluator.baselines()? {
-            if row.policy == "human" { human.push(row) } else { report.rows.push(row) }
-        }
+        report.rows.extend(evaluator.baselines()?);
         let first = policies[0].1;
         let (before, before_episodes) = evaluator.network(BEFORE, &untrained, first)?;
         report.rows.push(before);
@@ -83,7 +85,7 @@ pub fn evaluate(
             }
             report.rows.push(row);
         }
-        report.rows.extend(human);
+        report.rows.extend(evaluator.human()?);
     }
     report.generalisation_gap = gap(&report.rows, policies[0].0);
     Ok(report)

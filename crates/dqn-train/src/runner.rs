@@ -17,7 +17,7 @@ use crate::TrainError;
 use crate::config::ExperimentConfig;
 use crate::evaluation::{Evaluation, Evaluator};
 use crate::experiment::Experiment;
-use crate::report::{REPORTED, Report, evaluate};
+use crate::report::{Report, evaluate, reported};
 use crate::run::atomic;
 use crate::run::checkpoint::{Checkpoint, CheckpointHeader, CheckpointStore, Newest, Which, config_hash};
 use crate::run::directory::RunDirectory;
@@ -225,7 +225,7 @@ pub fn run(
     }
     runner.save(&training)?;
     observer.on(Event::Saved { progress: training.progress() });
-    let report = evaluate(experiment, training.network(), training.progress(), &REPORTED, device)?;
+    let report = evaluate(experiment, training.network(), training.progress(), reported(experiment), device)?;
     Ok(RunEnd::Finished(Box::new(report)))
 }
 

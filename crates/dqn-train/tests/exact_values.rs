@@ -1,0 +1,101 @@
+//! Learned values against exact ones: the whole path from a configuration to a network, on tasks whose values are
+//! known.
+
+use burn::tensor::Device;
+use dqn_core::QNetwork;
+use dqn_env::{ProbeName, Tabular, TabularName};
+use dqn_mdp::{ActionId, PositionEncoder};
+use dqn_train::config::ExperimentConfig;
+use dqn_train::experiment::Experiment;
+use dqn_train::play::sequence_input;
+use dqn_train::training::Training;
+
+/// A learner of small tables: `environment` names the task, `learner` adds to its settings.
+fn experiment(environment: &str, discount: f64, learner: &str) -> Experiment {
+    let text = format!(
+        r#"
+        environment = {environment}
+        [network]
+        embedding_width = 16
+        torso = {{ kind = "mlp", window_tokens = 1, hidden = [32] }}
+        head = {{ kind = "dueling" }}
+        [learner]
+        discount = {discount}
+        window_steps = 1
+        batch_windows = 32
+        target_update = {{ kind = "polyak", rate = 0.05 }}
+        optimizer = {{ kind = "adam", learning_rate = {{ kind = "linear", start = 5e-3, end = 1e-5, over = {{ updates = 2500 }} }} }}
+        {learner}
+        [replay]
+        capacity_steps = 2000
+        warmup_steps = 32
+        [exploration]
+        kind = "epsilon_greedy"
+        epsilon = {{ kind = "constant", value = 1.0 }}
+        [training]
+        parallel_episodes = 8
+        updates_per_round = 2
+        stop_after = {{ updates = 2500 }}
+        "#
+    );
+    Experiment::build(ExperimentConfig::from_toml(&text, "test", &[]).unwrap(), None).unwrap()
+}
+
+fn check(environment: &str, table: &Tabular, discount: f64, learner: &str) {
+    let experiment = experiment(environment, discount, learner);
+    let device = Device::flex();
+    let mut training = Training::new(&experiment, &device).unwrap();
+    while !training.is_over() {
+        training.round().unwrap();
+    }
+    let states: Vec<_> = (0..table.n_states()).map(|index| table.state(index).tokens).collect();
+    let input = sequence_input(states.iter().map(Vec::as_slice), &PositionEncoder::None, &device);
+    let (_, q) = training.network().start(&input);
+    let q: Vec<f32> = q.try_into_vec_as().unwrap();
+    let n_actions = experiment.actions.len();
+    for (state, row) in table.value_iteration(discount).unwrap().iter().enumerate() {
+        for (action, expected) in row.iter().enumerate() {
+            let Some(expected) = *expected else { continue };
+            assert!(table.allowed_in(state).allows(ActionId(action as u32)));
+            let found = f64::from(q[state * n_actions + action]);
+            assert!(
+                (found - expected).abs() < 1e-2,
+                "{environment}, {learner}: Q(s{state}, a{action}) is {found}, exactly {expected}"
+            );
+        }
+    }
+}
+
+fn check_tabular(name: TabularName, written: &str, discount: f64, learner: &str) {
+    check(&format!(r#"{{ kind = "tabular", name = "{written}" }}"#), &name.build(), discount, learner);
+}
+
+#[test]
+fn truncation_keeps_the_value() {
+    check_tabular(TabularName::Corridor, "corridor", 1.0, r#"bootstrap = { kind = "max" }"#);
+    check_tabular(TabularName::Corridor, "corridor", 0.8, r#"bootstrap = { kind = "double" }"#);
+}
+
+#[test]
+fn forbidden_actions_do_not_enter_the_bootstrap() {
+    check_tabular(TabularName::Gate, "gate", 1.0, r#"bootstrap = { kind = "max" }"#);
+    check_tabular(TabularName::Gate, "gate", 0.5, r#"bootstrap = { kind = "double" }"#);
+}
+
+#[test]
+fn a_discount_below_one_makes_endless_values_finite() {
+    check_tabular(TabularName::Treadmill, "treadmill", 0.7, r#"bootstrap = { kind = "double" }"#);
+}
+
+#[test]
+fn the_squared_error_finds_the_same_values() {
+    check_tabular(TabularName::Gate, "gate", 0.5, r#"loss = { kind = "mse" }"#);
+}
+
+#[test]
+fn the_probes_reach_their_values() {
+    let written = ["constant_reward", "observed_reward", "discounted_reward", "action_reward", "observed_action_reward"];
+    for (name, written) in ProbeName::ALL.into_iter().zip(written) {
+        check(&format!(r#"{{ kind = "probe", name = "{written}" }}"#), &name.build(), 0.99, "");
+    }
+}
