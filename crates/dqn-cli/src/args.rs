@@ -1,0 +1,429 @@
+//! What may stand on the command line.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use dqn_score::BleuTokenizer;
+use dqn_text::split::Split;
+use dqn_train::run::checkpoint::Which;
+
+/// Deep Q-networks that learn to write.
+///
+/// Without a command the default experiment runs: a network learns to write Chinese couplets, in a few minutes and from
+/// any folder. Exit codes: 0 done, 1 the run failed, 2 the request was wrong, 130 stopped by Ctrl-C after saving.
+#[derive(Debug, Parser)]
+#[command(name = "dqn-cli", version, propagate_version = true)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) verbosity: Verbosity,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// How much is told on the way.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Verbosity {
+    /// Print results and errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Tell more of what goes on; twice for everything
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+/// What is to be done.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run an experiment, or go on with one
+    Train(Train),
+    /// Measure what a run has learned, beside what it is compared with
+    Eval(Eval),
+    /// Write with what a run has learned
+    Generate(Generate),
+    /// Score texts, one a line: BLEU as sacreBLEU has it, variety, repetition
+    Score(Score),
+    /// Train an n-gram language model, or measure a text with one
+    #[command(subcommand)]
+    Lm(Lm),
+    /// Make a tokenizer, or use one
+    #[command(subcommand)]
+    Tokenizer(Tokenizer),
+    /// Show, check or explain experiment files
+    #[command(subcommand)]
+    Config(Config),
+    /// List the backends: which are compiled in, and how to compile the others
+    Backends,
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Default, Args)]
+pub(crate) struct Train {
+    #[command(flatten)]
+    pub(crate) experiment: ExperimentFile,
+    /// Folder of the new run; without it runs/NAME-N in the current folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) run_dir: Option<PathBuf>,
+    /// Go on with this run, from its last checkpoint and with its own configuration
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "set", "run_dir", "seed"])]
+    pub(crate) resume: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) backend: BackendChoice,
+    /// Seed of every random draw, instead of the file's
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Print the result as one JSON object and nothing else on standard output:
+    /// {run, finished, updates, evaluation}, the last as by `eval --json`
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// An experiment file and changes to it.
+#[derive(Debug, Default, Args)]
+pub(crate) struct ExperimentFile {
+    /// Experiment file; without it the default experiment
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Change a value of the file, for example learner.n_step=3; may be repeated
+    #[arg(long, value_name = "KEY.PATH=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+#[derive(Debug, Default, Args)]
+pub(crate) struct BackendChoice {
+    /// What computes: flex, ndarray, wgpu, cuda, or auto for the first of these that is compiled in. A run that exists
+    /// uses its own where none is named
+    #[arg(long, value_name = "BACKEND")]
+    pub(crate) backend: Option<String>,
+}
+
+/// A run and one of its checkpoints.
+#[derive(Debug, Args)]
+pub(crate) struct RunChoice {
+    /// Folder of the run
+    #[arg(value_name = "RUN")]
+    pub(crate) run: PathBuf,
+    /// The network after this checkpoint: last, best (on validation prompts), or a number of updates that was kept
+    #[arg(long, value_name = "last|best|N", default_value = "last", value_parser = checkpoint)]
+    pub(crate) checkpoint: Which,
+    #[command(flatten)]
+    pub(crate) backend: BackendChoice,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Eval {
+    #[command(flatten)]
+    pub(crate) run: RunChoice,
+    /// Part of the text whose prompts are used; may be repeated. Without it all three, or train alone where the
+    /// experiment does not divide its text
+    #[arg(long, value_name = "SPLIT")]
+    pub(crate) split: Vec<EvalSplit>,
+    /// Print a JSON array on one line and nothing else on standard output, for each split {split, episode_return: {mean,
+    /// low, high}, policy_perplexity, reference_perplexity, bleu, distinct_2, n_episodes, seed}; what a task does not
+    /// have is null
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A part of the text that may be evaluated on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EvalSplit {
+    /// What was learned from.
+    Train,
+    /// What was tuned on.
+    Validation,
+    /// What nothing else has seen.
+    Test,
+}
+
+impl From<EvalSplit> for Split {
+    fn from(split: EvalSplit) -> Self {
+        match split {
+            EvalSplit::Train => Split::Train,
+            EvalSplit::Validation => Split::Validation,
+            EvalSplit::Test => Split::Test,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Generate {
+    #[command(flatten)]
+    pub(crate) run: RunChoice,
+    /// How the texts begin; without it the prompts of the test part
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) prompt: Option<String>,
+    /// Number of texts
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one)]
+    pub(crate) n: usize,
+    /// How tokens are chosen; without it as the run explored: boltzmann, or greedy after epsilon-greedy
+    #[arg(long, value_name = "STRATEGY")]
+    pub(crate) strategy: Option<GenerateStrategy>,
+    /// Texts that the beam search follows at a time [default: 8, or N where that is more]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub(crate) beam_width: Option<usize>,
+    /// Temperature in units of Q [default: the one that exploration ended with]
+    #[arg(long, value_name = "X", value_parser = temperature)]
+    pub(crate) temperature: Option<f64>,
+    /// Seed of the draws
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Print one JSON object a text and nothing else on standard output: {prompt, text, episode_return, n_tokens}
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How the next token is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GenerateStrategy {
+    /// The most preferred token at every step.
+    Greedy,
+    /// A token drawn in proportion to prior times exp(Q / temperature).
+    Boltzmann,
+    /// The most probable texts that a beam search finds.
+    Beam,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Score {
+    /// bleu, distinct-N (share of different N-grams, such as distinct-2), or repetition (share of tokens that stand
+    /// earlier in their line)
+    #[arg(value_name = "METRIC", value_parser = metric)]
+    pub(crate) metric: Metric,
+    /// Texts to score, one a line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) hypotheses: PathBuf,
+    /// Texts to compare with, line by line; several files give several references
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub(crate) references: Vec<PathBuf>,
+    /// How lines are divided into tokens: 13a, zh, char or none
+    #[arg(long, value_name = "TOKENIZER", default_value = "13a")]
+    pub(crate) tokenize: BleuTokenizer,
+    /// BLEU: what stands in for an order without a match [default: exp]
+    #[arg(long, value_name = "METHOD")]
+    pub(crate) smoothing: Option<SmoothingMethod>,
+    /// BLEU: the matches of smoothing floor [default: 0.1] or what add-k adds [default: 1]
+    #[arg(long, value_name = "X", requires = "smoothing", value_parser = not_negative)]
+    pub(crate) smoothing_value: Option<f64>,
+    /// Take upper and lower case as the same
+    #[arg(long)]
+    pub(crate) lowercase: bool,
+    /// Print one JSON object and nothing else on standard output: {metric, score, signature, n}
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What texts are scored by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Metric {
+    Bleu,
+    Distinct(usize),
+    Repetition,
+}
+
+/// How BLEU is smoothed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SmoothingMethod {
+    /// Half a match for the first order without any, a quarter for the next.
+    Exp,
+    /// A fixed number of matches instead of none.
+    Floor,
+    /// A number added to matches and n-grams of every order above 1.
+    AddK,
+    /// Nothing: one order without a match makes the score 0.
+    None,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Lm {
+    /// Train a model with modified Kneser-Ney smoothing, and keep its tokenizer beside it
+    Train(LmTrain),
+    /// Measure how well a model predicts a text
+    Perplexity(LmPerplexity),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LmTrain {
+    /// Text to learn from, one sequence a line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) corpus: PathBuf,
+    /// ARPA file to write; its tokenizer is written beside it, as NAME.tokenizer.json
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// Length of the longest n-grams, 2 to 5
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub(crate) order: usize,
+    /// How lines become tokens: char, word, or a tokenizer file
+    #[arg(long, value_name = "FILE|char|word", default_value = "char")]
+    pub(crate) tokenizer: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LmPerplexity {
+    /// ARPA file of the model
+    #[arg(long, value_name = "FILE")]
+    pub(crate) model: PathBuf,
+    /// Text to measure, one sequence a line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) text: PathBuf,
+    /// Tokenizer file [default: NAME.tokenizer.json beside the model]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tokenizer: Option<PathBuf>,
+    /// Print one JSON object and nothing else on standard output: {perplexity, n_sequences, n_tokens, n_unknown}
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tokenizer {
+    /// Make a tokenizer from a text
+    Train(TokenizerTrain),
+    /// Turn lines of text into lines of token ids
+    Encode(TokenizerUse),
+    /// Turn lines of token ids into lines of text
+    Decode(TokenizerUse),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TokenizerTrain {
+    /// Text to make it from
+    #[arg(long, value_name = "FILE")]
+    pub(crate) corpus: PathBuf,
+    /// Tokenizer file to write
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// What a token is
+    #[arg(long, value_name = "KIND", default_value = "char")]
+    pub(crate) kind: TokenizerKind,
+    /// Largest number of tokens, the four special ones included
+    #[arg(long, value_name = "N", default_value_t = 2_000)]
+    pub(crate) max_tokens: usize,
+    /// Rarer characters or words are unknown, rarer pairs are not merged [default: 1, for bpe 2]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub(crate) min_count: Option<usize>,
+    /// Turn capital letters into small ones; for words only
+    #[arg(long)]
+    pub(crate) lowercase: bool,
+}
+
+/// What a token is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TokenizerKind {
+    /// A character as readers see it.
+    Char,
+    /// A word or punctuation mark.
+    Word,
+    /// A frequent sequence of bytes.
+    Bpe,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TokenizerUse {
+    /// Tokenizer file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tokenizer: PathBuf,
+    /// What to convert; without it standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Config {
+    /// Print an experiment with every value, defaults included
+    Show(ExperimentFile),
+    /// Tell everything that is wrong with an experiment file; exit code 2 if something is
+    Check(ExperimentFile),
+    /// Print the JSON Schema of experiment files
+    Schema {
+        /// Print a reference for people instead, in Markdown
+        #[arg(long)]
+        markdown: bool,
+    },
+}
+
+fn checkpoint(text: &str) -> Result<Which, String> {
+    match text {
+        "last" => Ok(Which::Last),
+        "best" => Ok(Which::Best),
+        _ => text.parse().map(Which::Numbered).map_err(|_| "it must be last, best or a number of updates".to_owned()),
+    }
+}
+
+fn metric(text: &str) -> Result<Metric, String> {
+    match text.split_once('-') {
+        None if text == "bleu" => return Ok(Metric::Bleu),
+        None if text == "repetition" => return Ok(Metric::Repetition),
+        Some(("distinct", n)) => {
+            if let Some(n) = n.parse().ok().filter(|&n| n > 0) {
+                return Ok(Metric::Distinct(n));
+            }
+        }
+        _ => {}
+    }
+    Err("it must be bleu, distinct-N with N of at least 1, or repetition".to_owned())
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&n| n > 0).ok_or_else(|| "it must be a whole number of at least 1".to_owned())
+}
+
+fn temperature(text: &str) -> Result<f64, String> {
+    let positive = text.parse().ok().filter(|value: &f64| value.is_finite() && *value > 0.0);
+    positive.ok_or_else(|| "it must be a number above 0".to_owned())
+}
+
+fn not_negative(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|value: &f64| value.is_finite() && *value >= 0.0);
+    number.ok_or_else(|| "it must be a number of at least 0".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn metrics_are_named_as_documented() {
+        for (text, expected) in [
+            ("bleu", Some(Metric::Bleu)),
+            ("repetition", Some(Metric::Repetition)),
+            ("distinct-2", Some(Metric::Distinct(2))),
+            ("distinct-0", None),
+            ("distinct-", None),
+            ("distinct", None),
+            ("bleu-4", None),
+        ] {
+            assert_eq!(metric(text).ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn checkpoints_are_named_or_numbered() {
+        for (text, expected) in [
+            ("last", Some(Which::Last)),
+            ("best", Some(Which::Best)),
+            ("40", Some(Which::Numbered(40))),
+            ("-1", None),
+            ("newest", None),
+        ] {
+            assert_eq!(checkpoint(text).ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_refused() {
+        assert!(at_least_one("0").is_err() && at_least_one("1").is_ok());
+        assert!(temperature("0").is_err() && temperature("inf").is_err() && temperature("0.07").is_ok());
+        assert!(not_negative("-0.1").is_err() && not_negative("NaN").is_err() && not_negative("0").is_ok());
+    }
+}

@@ -1,0 +1,31 @@
+//! One file a command.
+
+mod backends;
+mod completions;
+mod config;
+mod eval;
+mod generate;
+mod lm;
+mod score;
+mod tokenizer;
+mod train;
+
+use crate::args::{Command, Train};
+use crate::console::Console;
+use crate::failure::Ending;
+
+/// Does what is asked; without a command, the default experiment.
+pub(crate) fn run(command: Option<Command>, console: Console) -> anyhow::Result<Ending> {
+    match command.unwrap_or_else(|| Command::Train(Train::default())) {
+        Command::Train(args) => return train::run(&args, console),
+        Command::Eval(args) => eval::run(&args, console)?,
+        Command::Generate(args) => generate::run(&args, console)?,
+        Command::Score(args) => score::run(&args, console)?,
+        Command::Lm(command) => lm::run(&command, console)?,
+        Command::Tokenizer(command) => tokenizer::run(&command, console)?,
+        Command::Config(command) => config::run(&command, console)?,
+        Command::Backends => backends::run(console)?,
+        Command::Completions { shell } => completions::run(shell, console)?,
+    }
+    Ok(Ending::Done)
+}

@@ -1,0 +1,253 @@
+//! The result of a run in words and as JSON.
+
+use dqn_core::Progress;
+use dqn_text::split::Split;
+use dqn_train::evaluation::Evaluation;
+use dqn_train::report::{BEFORE, Report};
+use dqn_train::run::metrics::Record;
+use dqn_train::stats::Interval;
+use serde::Serialize;
+
+use crate::table;
+
+/// Everything that is known of a finished run, as `eval/report.json` has it.
+#[derive(Debug, Serialize)]
+pub(crate) struct RunReport<'a> {
+    /// Time and speed; nothing where the metrics hold no round.
+    pub(crate) speed: Option<Speed>,
+    pub(crate) report: &'a Report,
+}
+
+/// How fast a run was, over all the times it was resumed.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Speed {
+    /// Seconds of training and of the evaluations in between.
+    pub(crate) wall_seconds: f64,
+    /// Tokens written in a second of acting.
+    pub(crate) acting_tokens_per_second: f64,
+    /// Tokens written in a second of the whole.
+    pub(crate) tokens_per_second: f64,
+}
+
+impl Speed {
+    /// The speed that the metrics of a run tell.
+    pub(crate) fn of(records: &[Record]) -> Option<Self> {
+        let last = records.last()?;
+        let (mut n_steps, mut acting_seconds) = (0, 0.0);
+        for record in records {
+            if let Some(speed) = record.scalars.get("speed/acting_tokens_per_second").filter(|speed| **speed > 0.0) {
+                acting_seconds += (record.step - n_steps) as f64 / speed;
+                n_steps = record.step;
+            }
+        }
+        let speed = Self {
+            wall_seconds: last.wall_seconds,
+            acting_tokens_per_second: n_steps as f64 / acting_seconds,
+            tokens_per_second: last.step as f64 / last.wall_seconds,
+        };
+        (acting_seconds > 0.0 && last.wall_seconds > 0.0).then_some(speed)
+    }
+}
+
+/// What `eval --json` tells of a split.
+#[derive(Debug, PartialEq, Serialize)]
+pub(crate) struct SplitResult {
+    split: Split,
+    episode_return: Interval,
+    policy_perplexity: Option<f64>,
+    reference_perplexity: Option<f64>,
+    bleu: Option<f64>,
+    distinct_2: Option<f64>,
+    n_episodes: usize,
+    seed: u64,
+}
+
+/// The first learned policy on each split.
+pub(crate) fn split_results(report: &Report, policy: &str) -> Vec<SplitResult> {
+    let learned = report.rows.iter().filter(|row| row.policy == policy);
+    learned
+        .map(|row| SplitResult {
+            split: row.split,
+            episode_return: row.episode_return,
+            policy_perplexity: row.policy_perplexity,
+            reference_perplexity: row.reference_perplexity,
+            bleu: row.bleu,
+            distinct_2: row.distinct_2,
+            n_episodes: row.n_episodes,
+            seed: row.seed,
+        })
+        .collect()
+}
+
+/// The whole report as text.
+pub(crate) fn text(RunReport { speed, report }: &RunReport<'_>) -> String {
+    let mut blocks = tables(report);
+    let Progress { steps, updates, episodes } = report.progress;
+    let mut facts = Vec::new();
+    if let Some(gap) = report.generalisation_gap {
+        facts.push(format!("Generalisation gap (return on train prompts minus test prompts): {gap:.3}"));
+    }
+    if let Some(temperature) = report.fitted_temperature {
+        facts.push(format!("Policy perplexity is at temperature {temperature:.4}, fitted on validation text"));
+    }
+    if let Some(signature) = report.rows.iter().find_map(|row| row.bleu_signature.as_ref()) {
+        facts.push(format!("BLEU signature: {signature}"));
+    }
+    facts.push(format!("Learned from {episodes} episodes of {steps} tokens, in {updates} updates"));
+    if let Some(Speed { wall_seconds, acting_tokens_per_second, tokens_per_second }) = speed {
+        facts.push(format!(
+            "Wall time {wall_seconds:.1} s; {tokens_per_second:.0} tokens/s, and {acting_tokens_per_second:.0} \
+             tokens/s of the time spent acting"
+        ));
+    }
+    blocks.push(facts.join("\n"));
+    blocks.extend(samples(report));
+    blocks.join("\n\n")
+}
+
+/// A table for each split, and the terms of the reward on the last of them.
+pub(crate) fn tables(report: &Report) -> Vec<String> {
+    let mut splits: Vec<Split> = report.rows.iter().map(|row| row.split).collect();
+    splits.dedup();
+    let of = |split: Split| -> Vec<&Evaluation> { report.rows.iter().filter(|row| row.split == split).collect() };
+    let mut blocks: Vec<String> = splits
+        .iter()
+        .map(|&split| {
+            let rows = of(split);
+            let n_episodes = rows.iter().map(|row| row.n_episodes).max().unwrap_or(0);
+            let plural = if n_episodes == 1 { "" } else { "s" };
+            format!("On {split} prompts ({n_episodes} episode{plural}):\n\n{}", table::evaluations(&rows))
+        })
+        .collect();
+    if let Some((split, terms)) = splits.last().and_then(|&split| Some((split, table::terms(&of(split))?))) {
+        blocks.push(format!("What each term of the reward gave on {split} prompts:\n\n{terms}"));
+    }
+    blocks
+}
+
+fn samples(report: &Report) -> Option<String> {
+    let lines = report.samples.iter().map(|sample| {
+        format!(
+            "  {before}  (return {:.3})\n    -> {after}  (return {:.3})",
+            sample.before_return,
+            sample.after_return,
+            before = sample.before,
+            after = sample.after,
+        )
+    });
+    let lines: Vec<String> = lines.collect();
+    (!lines.is_empty()).then(|| format!("Samples {BEFORE} and after, from the same prompts:\n\n{}", lines.join("\n")))
+}
+
+/// Commands to go on with, each with its purpose.
+pub(crate) fn next_steps(run: &str, report: &Report) -> String {
+    let run = shell_word(run);
+    let prompt = report.samples.iter().map(|sample| sample.prompt.as_str()).find(|prompt| !prompt.is_empty());
+    let prompt = prompt.map_or_else(String::new, |prompt| format!(" --prompt {}", shell_word(prompt)));
+    let commands = [
+        format!("dqn-cli generate {run}{prompt} --n 5"),
+        format!("dqn-cli eval {run} --split test --checkpoint best"),
+        "dqn-cli config show > my.toml; dqn-cli train --config my.toml".to_owned(),
+        format!("tensorboard --logdir {run}"),
+    ];
+    let width = commands.iter().map(|command| command.len()).max().unwrap_or(0);
+    let purposes = ["write more", "the best network on the way", "change something", "look at the curves"];
+    let lines = commands.iter().zip(purposes).map(|(command, purpose)| format!("  {command:width$}  # {purpose}"));
+    format!("The run lies in {run}. Try next:\n{}", lines.collect::<Vec<_>>().join("\n"))
+}
+
+/// A word as a shell reads it back.
+pub(crate) fn shell_word(word: &str) -> String {
+    let is_plain = |letter: char| letter.is_alphanumeric() || "-_./=,:+".contains(letter);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use dqn_train::report::Sample;
+
+    use super::*;
+    use crate::table::tests::row;
+
+    fn report() -> Report {
+        let sample = Sample {
+            prompt: "春 风".to_owned(),
+            before: "春风aa".to_owned(),
+            before_return: -1.0,
+            after: "春风又绿".to_owned(),
+            after_return: 0.5,
+        };
+        Report {
+            rows: vec![
+                row("uniform random", Split::Train, -2.0),
+                row("DQN sampled", Split::Train, 1.0),
+                row("uniform random", Split::Test, -2.0),
+                row("DQN sampled", Split::Test, 0.75),
+            ],
+            generalisation_gap: Some(0.25),
+            fitted_temperature: None,
+            samples: vec![sample],
+            progress: Progress { steps: 640, updates: 20, episodes: 40 },
+        }
+    }
+
+    fn record(step: u64, wall_seconds: f64, speed: Option<f64>) -> Record {
+        let scalars = speed.map(|speed| ("speed/acting_tokens_per_second".to_owned(), speed));
+        Record { update: 0, step, episode: 0, wall_seconds, scalars: BTreeMap::from_iter(scalars) }
+    }
+
+    #[test]
+    fn speed_weighs_rounds_by_their_time() {
+        // 100 tokens in 1 s and 300 tokens in 1 s of acting; 400 in 4 s of everything.
+        let records = [record(100, 1.5, Some(100.0)), record(100, 2.0, None), record(400, 4.0, Some(300.0))];
+        let expected = Speed { wall_seconds: 4.0, acting_tokens_per_second: 200.0, tokens_per_second: 100.0 };
+        assert_eq!(Speed::of(&records), Some(expected));
+        assert_eq!(Speed::of(&[]), None);
+        assert_eq!(Speed::of(&[record(0, 1.0, None)]), None);
+    }
+
+    #[test]
+    fn the_text_has_a_block_for_each_split_and_the_facts() {
+        let speed = Some(Speed { wall_seconds: 12.0, acting_tokens_per_second: 900.0, tokens_per_second: 53.3 });
+        let text = text(&RunReport { speed, report: &report() });
+        let places: Vec<usize> = [
+            "On train prompts (2 episodes):",
+            "On test prompts",
+            "minus test prompts): 0.250",
+            "40 episodes of 640 tokens, in 20 updates",
+            "Wall time 12.0 s; 53 tokens/s, and 900",
+            "春风aa  (return -1.000)\n    -> 春风又绿  (return 0.500)",
+        ]
+        .map(|part| text.find(part).unwrap_or_else(|| panic!("{part:?} is missing in:\n{text}")))
+        .to_vec();
+        assert!(places.is_sorted(), "{places:?}");
+        assert!(!text.contains("term of the reward"));
+    }
+
+    #[test]
+    fn json_has_one_object_for_each_split() {
+        let found = serde_json::to_value(split_results(&report(), "DQN sampled")).unwrap();
+        let expected = serde_json::json!([
+            {"split": "train", "episode_return": {"mean": 1.0, "low": 0.5, "high": 1.5}, "policy_perplexity": null,
+             "reference_perplexity": null, "bleu": null, "distinct_2": null, "n_episodes": 2, "seed": 0},
+            {"split": "test", "episode_return": {"mean": 0.75, "low": 0.25, "high": 1.25}, "policy_perplexity": null,
+             "reference_perplexity": null, "bleu": null, "distinct_2": null, "n_episodes": 2, "seed": 0},
+        ]);
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn commands_can_be_pasted_into_a_shell() {
+        for (word, expected) in
+            [("runs/a-1", "runs/a-1"), ("my runs", "'my runs'"), ("春风", "春风"), ("it's", r"'it'\''s'"), ("", "''")]
+        {
+            assert_eq!(shell_word(word), expected);
+        }
+        assert!(next_steps("my runs/a", &report()).contains("dqn-cli generate 'my runs/a' --prompt '春 风' --n 5"));
+    }
+}
