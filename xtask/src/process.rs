@@ -96,16 +96,17 @@ impl Program {
     /// The program of the dev profile, with the features `backend` needs.
     pub(crate) fn prepare(root: &Path, backend: Option<&str>, built: Built) -> Result<Self> {
         if built == Built::Now {
-            let mut build = "cargo build --package dqn-cli".to_owned();
-            if let Some(backend) = backend.filter(|&backend| !DEFAULT_BACKENDS.contains(&backend)) {
-                build += " --no-default-features --features ";
-                build += backend;
-            }
+            // The whole workspace where the default features do: for one package alone cargo would choose other features
+            // of the dependencies, and build them all again.
+            let build = match backend.filter(|&backend| !DEFAULT_BACKENDS.contains(&backend)) {
+                Some(backend) => format!("cargo build --package dqn-cli --no-default-features --features {backend}"),
+                None => "cargo build --workspace --all-targets".to_owned(),
+            };
             Tool::new(root, &build).run()?;
         }
         let executable = target_folder(root)?.join("debug").join(format!("dqn-cli{}", std::env::consts::EXE_SUFFIX));
         if !executable.is_file() {
-            bail!("{} is missing; build it with `cargo build --package dqn-cli`", executable.display());
+            bail!("{} is missing; build it with `cargo build --workspace`", executable.display());
         }
         Ok(Self { root: root.to_path_buf(), executable })
     }
