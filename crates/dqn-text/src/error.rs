@@ -1,6 +1,7 @@
 //! What can go wrong with text.
 
 use crate::TokenId;
+use crate::split::Split;
 
 /// A fault in a text, a vocabulary or a tokenizer.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +32,9 @@ pub enum TextError {
         minimum: usize,
     },
     /// A text is not UTF-8.
-    #[error("{origin} is not UTF-8: byte {byte:#04x} at offset {offset}, line {line}, column {column}; convert the file to UTF-8")]
+    #[error(
+        "{origin} is not UTF-8: byte {byte:#04x} at offset {offset}, line {line}, column {column}; convert the file to UTF-8"
+    )]
     NotUtf8 {
         /// The file.
         origin: String,
@@ -43,6 +46,21 @@ pub enum TextError {
         column: usize,
         /// The byte.
         byte: u8,
+    },
+    /// A text holds a NUL, which no plain text does.
+    #[error(
+        "{origin} is not plain text: NUL at offset {offset}, line {line}, column {column}; convert the file to UTF-8 if \
+         it is UTF-16"
+    )]
+    Nul {
+        /// The file.
+        origin: String,
+        /// Offset of the first NUL.
+        offset: usize,
+        /// Its line, counted from 1.
+        line: usize,
+        /// Its column in characters, counted from 1.
+        column: usize,
     },
     /// A text holds nothing but white space.
     #[error("{origin} holds no text")]
@@ -80,11 +98,36 @@ pub enum TextError {
         /// How many are needed.
         needed: usize,
     },
-    /// A tokenizer was to be made from nothing.
-    #[error("a {kind} tokenizer cannot be made from text without tokens")]
+    /// A part of a corpus has no text of its own.
+    #[error(
+        "{origin}: every example of the part {part} also stands in an earlier part; bring more text, enlarge \
+         split.{part}, or try another split.seed"
+    )]
+    EmptyPart {
+        /// The file.
+        origin: String,
+        /// The part.
+        part: Split,
+    },
+    /// A tokenizer was to be made from too little.
+    #[error("a {kind} tokenizer cannot be made from {n_texts} texts in which no unit occurs {min_count} times or more")]
     NoTokens {
         /// Its kind.
         kind: &'static str,
+        /// How many texts there are.
+        n_texts: usize,
+        /// How often a unit must occur to be kept.
+        min_count: usize,
+    },
+    /// A tokenizer was to be made smaller than its kind allows.
+    #[error("tokenizer.max_tokens = {found}: a {kind} tokenizer needs at least {minimum}")]
+    MaxTokens {
+        /// Its kind.
+        kind: &'static str,
+        /// The size asked for.
+        found: usize,
+        /// The smallest size.
+        minimum: usize,
     },
     /// A tokenizer file cannot be read or written.
     #[error("cannot {action} the tokenizer {origin}: {message}")]

@@ -7,6 +7,7 @@
 pub mod action;
 pub mod corpus;
 mod error;
+mod script;
 pub mod split;
 pub mod tokenizer;
 mod vocab;

@@ -13,23 +13,24 @@ use serde::{Deserialize, Serialize};
 use crate::TextError;
 use crate::corpus::{Corpus, Document};
 
-/// Which share of the documents goes where; the shares add up to 1.
+/// Which share of the documents goes where; the shares add up to 1, and equal documents count once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SplitConfig {
-    /// To learn from, and for the language model in reward and prior.
-    #[schemars(range(min = 0.0, max = 1.0))]
+    /// Share to learn from; the language model in reward and prior is made from it too.
+    #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
     pub train: f64,
-    /// For the language model that judges what was written; learning never sees it.
+    /// Share for the language model that judges what was written; learning never sees it. As large as `train` by
+    /// default, so that the judge is as good a model as the one in the reward; 0 where nothing is judged.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub judge: f64,
-    /// To tune on.
-    #[schemars(range(min = 0.0, max = 1.0))]
+    /// Share to tune on.
+    #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
     pub validation: f64,
-    /// To report on, once.
-    #[schemars(range(min = 0.0, max = 1.0))]
+    /// Share to report on, once.
+    #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
     pub test: f64,
-    /// Seed of the order in which documents are dealt out.
+    /// Seed of the order in which documents are dealt out. Runs that are compared need the same one.
     pub seed: u64,
 }
 
@@ -103,28 +104,27 @@ impl Splits {
     ///
     /// # Errors
     /// [`TextError::Shares`] when the shares do not add up to 1 or a part other than `judge` gets none,
-    /// [`TextError::TooFewDocuments`] when a part that should get documents would be empty.
+    /// [`TextError::TooFewDocuments`] when there are fewer distinct documents than parts, [`TextError::EmptyPart`] when
+    /// earlier parts hold every example of a part.
     pub fn of(corpus: &Corpus, config: &SplitConfig) -> Result<Self, TextError> {
         let shares = [config.train, config.judge, config.validation, config.test];
         let sum: f64 = shares.iter().sum();
-        let needed = [config.train, config.validation, config.test];
-        if (sum - 1.0).abs() > 1e-6 || needed.iter().any(|&share| share <= 0.0) || config.judge < 0.0 {
+        let has_needed = [config.train, config.validation, config.test].iter().all(|share| *share > 0.0);
+        let is_whole = (sum - 1.0).abs() <= 1e-6;
+        if !(has_needed && config.judge >= 0.0 && is_whole) {
             return Err(TextError::Shares { shares });
         }
         let groups = dealt(corpus, config.seed);
-        let n_parts = shares.iter().filter(|&&share| share > 0.0).count();
-        let too_few = || TextError::TooFewDocuments {
-            origin: corpus.origin.clone(),
-            found: groups.len(),
-            needed: n_parts,
-        };
-        if groups.len() < n_parts {
-            return Err(too_few());
+        let needed = shares.iter().filter(|&&share| share > 0.0).count();
+        if groups.len() < needed {
+            return Err(TextError::TooFewDocuments { origin: corpus.origin.clone(), found: groups.len(), needed });
         }
         let mut parts = assign(&groups, &shares);
         let n_moved_duplicates = remove_duplicates(&mut parts);
-        if parts.iter().zip(shares).any(|(part, share)| share > 0.0 && part.is_empty()) {
-            return Err(too_few());
+        for (part, (documents, share)) in Split::ALL.into_iter().zip(parts.iter().zip(shares)) {
+            if documents.is_empty() && share > 0.0 {
+                return Err(TextError::EmptyPart { origin: corpus.origin.clone(), part });
+            }
         }
         let [train, judge, validation, test] = parts;
         Ok(Self { train, judge, validation, test, n_moved_duplicates })
@@ -168,11 +168,13 @@ fn assign(groups: &[Vec<&Document>], shares: &[f64; 4]) -> [Vec<Document>; 4] {
     let mut share_so_far = 0.0;
     for (index, share) in shares.iter().enumerate() {
         share_so_far += share;
-        let still = shares[index + 1..].iter().filter(|&&share| share > 0.0).count();
+        let n_parts_after = shares[index + 1..].iter().filter(|&&share| share > 0.0).count();
         let end = (share_so_far * groups.len() as f64).round() as usize;
         let least = bounds[index] + usize::from(*share > 0.0);
-        bounds[index + 1] = end.max(least).min(groups.len() - still);
+        bounds[index + 1] = end.max(least).min(groups.len() - n_parts_after);
     }
+    // The shares may fall short of 1 by a rounding error, which must not cost a document.
+    bounds[4] = groups.len();
     for (index, part) in parts.iter_mut().enumerate() {
         let range = bounds[index]..bounds[index + 1];
         part.extend(groups[range].iter().flatten().map(|&document| document.clone()));
@@ -180,6 +182,7 @@ fn assign(groups: &[Vec<&Document>], shares: &[f64; 4]) -> [Vec<Document>; 4] {
     parts
 }
 
+/// Takes out of each part the examples that an earlier part holds; returns how many.
 fn remove_duplicates(parts: &mut [Vec<Document>; 4]) -> usize {
     let mut n_removed = 0;
     let mut seen: HashSet<String> = HashSet::new();
@@ -230,8 +233,74 @@ mod tests {
         assert!(Splits::of(&numbered(4), &SplitConfig::default()).is_ok());
         let without_judge = SplitConfig { train: 0.9, judge: 0.0, ..SplitConfig::default() };
         assert!(Splits::of(&numbered(3), &without_judge).unwrap().judge.is_empty());
-        let unbalanced = SplitConfig { train: 0.9, ..SplitConfig::default() };
-        assert!(matches!(Splits::of(&numbered(9), &unbalanced), Err(TextError::Shares { .. })));
+    }
+
+    #[test]
+    fn shares_that_make_no_whole_are_refused() {
+        for [train, judge, validation, test] in [
+            [0.9, 0.45, 0.05, 0.05],
+            [0.5, 0.5, 0.0, 0.0],
+            [0.0, 0.9, 0.05, 0.05],
+            [0.95, -0.05, 0.05, 0.05],
+            [f64::NAN, 0.45, 0.05, 0.05],
+            [f64::INFINITY, 0.0, 0.5, 0.5],
+        ] {
+            let config = SplitConfig { train, judge, validation, test, seed: 0 };
+            let found = Splits::of(&numbered(9), &config);
+            assert!(matches!(found, Err(TextError::Shares { .. })), "{config:?}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn shares_short_of_one_by_rounding_cost_no_document() {
+        let document = Document { examples: vec!["a".to_owned()] };
+        let parts = assign(&vec![vec![&document]; 600_000], &[0.449999, 0.45, 0.05, 0.05]);
+        assert_eq!(parts.iter().map(Vec::len).sum::<usize>(), 600_000);
+    }
+
+    #[test]
+    fn equal_documents_go_together_and_repeated_examples_to_the_earlier_part() {
+        // Three distinct documents, one of them thrice: each part gets one of the three.
+        let thirds = SplitConfig { train: 0.4, judge: 0.0, validation: 0.3, test: 0.3, seed: 7 };
+        let splits = Splits::of(&corpus("a\n\nb\n\na\n\nc\n\na"), &thirds).unwrap();
+        let mut lengths = Split::ALL.map(|part| splits.get(part).len());
+        lengths.sort_unstable();
+        assert_eq!((lengths, splits.n_moved_duplicates), ([0, 1, 1, 3], 0));
+        // "same" stays in training alone, whichever document is there.
+        let splits = Splits::of(&corpus("same\na\n\nsame\nb\n\nsame\nc"), &thirds).unwrap();
+        let counts = Split::ALL.map(|part| splits.examples(part).count());
+        assert_eq!((counts, splits.n_moved_duplicates), ([2, 0, 1, 1], 2));
+    }
+
+    #[test]
+    fn a_part_without_text_of_its_own_is_refused() {
+        // The documents are distinct, but their lines are the same two.
+        let halves = SplitConfig { train: 0.4, judge: 0.0, validation: 0.3, test: 0.3, seed: 0 };
+        let error = Splits::of(&corpus("a\nb\n\nb\na\n\na\nb\nb"), &halves).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "test: every example of the part validation also stands in an earlier part; bring more text, enlarge \
+             split.validation, or try another split.seed"
+        );
+    }
+
+    #[test]
+    fn names_of_parts_are_read_and_written_alike() {
+        for part in Split::ALL {
+            assert_eq!(part.to_string().parse::<Split>().unwrap(), part);
+            assert_eq!(serde_json::to_string(&part).unwrap(), format!("\"{part}\""));
+        }
+        let error = "dev".parse::<Split>().unwrap_err().to_string();
+        assert_eq!(error, "there is no part \"dev\" of a corpus; there are: train, judge, validation, test");
+    }
+
+    /// The order of dealing is part of what makes a run repeatable: another one would mix old training text into new tests.
+    #[test]
+    fn the_order_of_a_seed_is_fixed() {
+        let thirds = SplitConfig { train: 0.4, judge: 0.0, validation: 0.3, test: 0.3, seed: 42 };
+        let splits = Splits::of(&corpus("a\n\nb\n\nc\n\nd\n\ne\n\nf\n\ng\n\nh\n\ni\n\nj"), &thirds).unwrap();
+        let dealt = Split::ALL.map(|part| splits.examples(part).collect::<String>());
+        assert_eq!(dealt, ["hbfe", "", "gjd", "ica"]);
     }
 
     proptest! {

@@ -109,7 +109,11 @@ impl TryFrom<Vec<String>> for Vocab {
     fn try_from(tokens: Vec<String>) -> Result<Self, TextError> {
         for (special, found) in Special::ALL.iter().zip(&tokens) {
             if special.text() != found {
-                return Err(TextError::SpecialToken { id: special.id(), found: found.clone(), expected: special.text() });
+                return Err(TextError::SpecialToken {
+                    id: special.id(),
+                    found: found.clone(),
+                    expected: special.text(),
+                });
             }
         }
         if tokens.len() < Special::ALL.len() {
