@@ -6,11 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use regex::Regex;
 use serde_json::Value as Json;
 use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
-use super::schema::{Choice, Form, Name, Node, describe, one_of, quoted};
+use super::schema::{Choice, Form, Name, Node, describe, one_of, plural, quoted};
 use crate::error::TrainError;
 
 /// How many letters may be wrong in a word for it to be taken for another.
@@ -64,14 +65,17 @@ impl Lines {
         });
     }
 
-    /// Gives each problem the line of its place or, where nothing stands there, of the table that should hold it.
+    /// Gives each problem the line of its place or, where nothing stands there, of the table that should hold it, and
+    /// puts them in the order of the lines.
     pub fn locate(&self, problems: &mut [Problem]) {
-        for problem in problems {
+        for problem in &mut *problems {
             let path = &problem.path;
             let parent = || path.rfind(['.', '[']).and_then(|end| self.0.get(&path[..end]));
             let missing = problem.found == NOTHING;
             problem.line = self.0.get(path).or_else(|| parent().filter(|_| missing)).copied();
         }
+        // What has no line is the file's as a whole, and comes last.
+        problems.sort_by_key(|problem| problem.line.unwrap_or(usize::MAX));
     }
 
     fn note_table(&mut self, table: &DeTable<'_>, path: &str, starts: &LineStarts) {
@@ -113,8 +117,7 @@ impl LineStarts {
 /// Everything in which `document` departs from `schema`, in the order of the keys.
 ///
 /// `schema` is one that schemars derives from a configuration type: objects and maps, arrays, numbers with limits,
-/// strings, optional values, and enums that serde tags inside, outside or not at all. Patterns of strings are not
-/// compared.
+/// strings, optional values, and enums that serde tags inside, outside or not at all.
 pub fn check(document: &Table, schema: &Json) -> Vec<Problem> {
     let mut checker = Checker::default();
     checker.table(document, &Node::root(schema), "");
@@ -134,7 +137,7 @@ impl Checker {
             (Form::Number, Value::Integer(found)) => self.number(*found as f64, value, node, path),
             (Form::Number, Value::Float(found)) => self.number(*found, value, node, path),
             (Form::String, Value::String(text)) => {
-                if !counts(node, "minLength", "maxLength", text.chars().count()) {
+                if !counts(node, "minLength", "maxLength", text.chars().count()) || !matches_pattern(text, node) {
                     self.refuse(value, node, path);
                 }
             }
@@ -284,6 +287,12 @@ fn counts(node: &Node<'_>, minimum: &str, maximum: &str, n: usize) -> bool {
     node.count(minimum).is_none_or(|minimum| n >= minimum) && node.count(maximum).is_none_or(|maximum| n <= maximum)
 }
 
+/// Whether a string matches the pattern of its place. A pattern that is no regular expression is matched by nothing,
+/// which the first check of any file would show.
+fn matches_pattern(text: &str, node: &Node<'_>) -> bool {
+    node.pattern().is_none_or(|pattern| Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text)))
+}
+
 fn accepts_type(value: &Value, form: &Form<'_>) -> bool {
     match form {
         Form::Any => true,
@@ -306,7 +315,7 @@ fn found(value: &Value) -> String {
         Value::Float(_) => format!("the number {value}"),
         Value::Boolean(truth) => truth.to_string(),
         Value::Datetime(time) => format!("the date or time {time}"),
-        Value::Array(items) => format!("an array of {} items", items.len()),
+        Value::Array(items) => format!("an array of {}", plural(items.len(), "item")),
         Value::Table(_) => "a table".to_owned(),
     }
 }
@@ -434,4 +443,482 @@ fn steps(path: &str) -> Result<Vec<Step<'_>>, String> {
         }
     }
     Ok(steps)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+    use schemars::JsonSchema;
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+
+    /// A configuration with every spelling that schemas have.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    struct Sample {
+        #[serde(default)]
+        #[schemars(length(min = 1, max = 8))]
+        name: Option<String>,
+        #[schemars(range(min = 1, max = 10))]
+        n_step: u32,
+        #[serde(default)]
+        #[schemars(regex(pattern = r"^[a-z][0-9]$"))]
+        code: Option<String>,
+        #[serde(default)]
+        level: i8,
+        #[serde(default)]
+        #[schemars(extend("exclusiveMinimum" = 0), range(max = 1))]
+        rate: Option<f64>,
+        #[serde(default)]
+        is_double: bool,
+        #[serde(default)]
+        epsilon: Option<Schedule>,
+        #[serde(default)]
+        prior: Option<Prior>,
+        #[serde(default)]
+        mode: Mode,
+        #[serde(default)]
+        metric: Metric,
+        #[serde(default)]
+        #[schemars(length(max = 3))]
+        terms: Vec<Term>,
+        #[serde(default)]
+        weights: BTreeMap<String, f64>,
+        #[serde(default)]
+        seeds: Option<Seeds>,
+        #[serde(default)]
+        pair: Option<(u8, bool)>,
+        #[serde(default)]
+        splits: BTreeSet<String>,
+    }
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+    enum Schedule {
+        /// The same all the time.
+        Constant { value: f64 },
+        /// A straight line.
+        Linear { start: f64, end: f64, over: Span },
+        /// Nothing at all.
+        Off,
+        /// By a table of its own.
+        Listed(Term),
+    }
+
+    #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    #[serde(rename_all = "snake_case", deny_unknown_fields)]
+    enum Span {
+        /// So many steps.
+        Steps(#[schemars(range(min = 1))] u64),
+        Updates(#[schemars(range(min = 1))] u64),
+        Ever,
+    }
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+    enum Prior {
+        Ngram {
+            #[schemars(range(min = 1))]
+            n: u8,
+        },
+    }
+
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+    #[serde(rename_all = "snake_case")]
+    enum Mode {
+        #[default]
+        Uniform,
+        Prioritized,
+    }
+
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+    #[serde(rename_all = "snake_case")]
+    enum Metric {
+        /// The mean.
+        #[default]
+        Mean,
+        /// The one in the middle.
+        Median,
+    }
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    struct Term {
+        weight: f64,
+        #[serde(default)]
+        words: Vec<String>,
+    }
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    #[serde(untagged)]
+    enum Seeds {
+        One(#[schemars(range(min = 0, max = 99))] i64),
+        Many(Vec<u32>),
+        Named(Term),
+    }
+
+    fn schema() -> Json {
+        schemars::schema_for!(Sample).to_value()
+    }
+
+    /// What is reported for a document, one line a problem.
+    fn report(text: &str) -> Vec<String> {
+        let mut problems = check(&text.parse().unwrap(), &schema());
+        Lines::of(text).locate(&mut problems);
+        problems.iter().map(Problem::to_string).collect()
+    }
+
+    #[test]
+    fn a_document_that_says_everything_passes() {
+        let text = r#"
+            name = "verse"
+            n_step = 3
+            level = -128
+            rate = 1
+            is_double = true
+            epsilon = { kind = "linear", start = 1, end = 0.1, over = { steps = 100 } }
+            mode = "prioritized"
+            metric = "median"
+            weights = { "a key" = 1, b = 0.5 }
+            seeds = [1, 2]
+            pair = [255, false]
+            splits = ["train", "test"]
+            [[terms]]
+            weight = 1
+            [[terms]]
+            weight = -0.5
+            words = ["a"]
+        "#;
+        assert_eq!(report(text), [] as [&str; 0]);
+        toml::from_str::<Sample>(text).unwrap();
+        for line in [
+            "epsilon = { kind = 'off' }",
+            "epsilon = { kind = 'listed', weight = 1 }",
+            "epsilon = { kind = 'linear', start = 1, end = 0, over = 'ever' }",
+            "seeds = 7",
+            "seeds = { weight = 1 }",
+        ] {
+            let text = format!("n_step = 1\n{line}");
+            assert_eq!(report(&text), [] as [&str; 0], "{line}");
+            toml::from_str::<Sample>(&text).unwrap();
+        }
+    }
+
+    #[test]
+    fn everything_wrong_is_reported_at_once() {
+        let text = "n_steps = 3
+epsilon = { kind = 'liner' }
+rate = 0
+[[terms]]
+weight = 'x'
+[[terms]]
+wieght = 2
+";
+        let keys = "`code`, `epsilon`, `is_double`, `level`, `metric`, `mode`, `n_step`, `name`, `pair`, `prior`, `rate`, `seeds`, `splits`, `terms`, `weights`";
+        let expected = [
+            &format!("line 1: n_steps: found an unknown key; allowed: the keys {keys} (did you mean `n_step`?)"),
+            "line 2: epsilon.kind: found \"liner\"; allowed: one of \"constant\", \"linear\", \"off\", \"listed\" \
+             (did you mean \"linear\"?)",
+            "line 3: rate: found the integer 0; allowed: a number above 0, at most 1",
+            "line 5: terms[0].weight: found the string \"x\"; allowed: a number",
+            "line 6: terms[1].weight: found nothing; allowed: a number",
+            "line 7: terms[1].wieght: found an unknown key; allowed: the keys `weight`, `words` (did you mean `weight`?)",
+            "n_step: found nothing; allowed: an integer from 1 to 10",
+        ];
+        assert_eq!(report(text), expected);
+    }
+
+    /// Compares what is reported for a document of this line, and of `n_step` where that is another.
+    fn line(line: &str, expected: &[&str]) {
+        let text = if line.starts_with("n_step") { line.to_owned() } else { format!("n_step = 1\n{line}") };
+        let mut problems = check(&text.parse().unwrap(), &schema());
+        Lines::default().locate(&mut problems);
+        let found: Vec<_> = problems.iter().map(Problem::to_string).collect();
+        assert_eq!(found, expected, "{line}");
+    }
+
+    #[test]
+    fn numbers_have_limits() {
+        let n_step = |found: &str| format!("n_step: found {found}; allowed: an integer from 1 to 10");
+        line("n_step = 0", &[&n_step("the integer 0")]);
+        line("n_step = 11", &[&n_step("the integer 11")]);
+        line("n_step = 3.0", &[&n_step("the number 3.0")]);
+        line("n_step = '3'", &[&n_step("the string \"3\"")]);
+        line("n_step = 1979-05-27", &[&n_step("the date or time 1979-05-27")]);
+        line("n_step = 10", &[]);
+        line("level = 127", &[]);
+        line("level = 128", &["level: found the integer 128; allowed: an integer from -128 to 127"]);
+        line("level = -129", &["level: found the integer -129; allowed: an integer from -128 to 127"]);
+        line("rate = 1.0", &[]);
+        for found in ["0.0", "1.5", "nan", "inf", "-inf"] {
+            let expected = format!("rate: found the number {found}; allowed: a number above 0, at most 1");
+            line(&format!("rate = {found}"), &[&expected]);
+        }
+    }
+
+    #[test]
+    fn strings_have_lengths_and_patterns() {
+        line("name = '四个汉字四个汉字'", &[]);
+        line("name = ''", &["name: found the string \"\"; allowed: a string of 1 to 8 characters"]);
+        line("name = '123456789'", &["name: found the string \"123456789\"; allowed: a string of 1 to 8 characters"]);
+        line("code = 'a9'", &[]);
+        line("code = '9a'", &["code: found the string \"9a\"; allowed: a string that matches ^[a-z][0-9]$"]);
+        line("is_double = 1", &["is_double: found the integer 1; allowed: true or false"]);
+    }
+
+    #[test]
+    fn names_are_listed_and_the_nearest_is_offered() {
+        let mode = |found: &str| format!("mode: found {found}; allowed: one of \"uniform\", \"prioritized\"");
+        line("mode = 'other'", &[&mode("\"other\"")]);
+        line("mode = 'uniforn'", &[&(mode("\"uniforn\"") + " (did you mean \"uniform\"?)")]);
+        line("mode = 1", &[&mode("the integer 1")]);
+        let metric = |found: &str| format!("metric: found {found}; allowed: one of \"mean\", \"median\"");
+        line("metric = 'medain'", &[&(metric("\"medain\"") + " (did you mean \"median\"?)")]);
+        line("metric = {}", &[&metric("a table")]);
+    }
+
+    #[test]
+    fn a_tagged_table_is_told_by_its_kind() {
+        let kinds = "one of \"constant\", \"linear\", \"off\", \"listed\"";
+        line("epsilon = 0.1", &[&format!("epsilon: found the number 0.1; allowed: a table with `kind` {kinds}")]);
+        line("epsilon = {}", &[&format!("epsilon.kind: found nothing; allowed: {kinds}")]);
+        line("epsilon = { value = 1 }", &[&format!("epsilon.kind: found nothing; allowed: {kinds}")]);
+        line("epsilon = { kind = 1 }", &[&format!("epsilon.kind: found the integer 1; allowed: {kinds}")]);
+        line("epsilon = { kind = 'constant' }", &["epsilon.value: found nothing; allowed: a number"]);
+        line(
+            "epsilon = { kind = 'constant', value = 1, start = 2 }",
+            &["epsilon.start: found an unknown key; allowed: the keys `kind`, `value`"],
+        );
+        line(
+            "epsilon = { kind = 'off', value = 1 }",
+            &["epsilon.value: found an unknown key; allowed: the keys `kind`"],
+        );
+        line(
+            "epsilon = { kind = 'listed', wight = 1 }",
+            &[
+                "epsilon.weight: found nothing; allowed: a number",
+                "epsilon.wight: found an unknown key; allowed: the keys `kind`, `weight`, `words` \
+                 (did you mean `weight`?)",
+            ],
+        );
+    }
+
+    #[test]
+    fn an_outside_tag_is_one_key() {
+        let over = |found: &str, expected: &str| {
+            line(&format!("epsilon = {{ kind = 'linear', start = 1, end = 0, over = {found} }}"), &[expected]);
+        };
+        let allowed =
+            "allowed: \"ever\" or { steps = an integer of at least 1 } or { updates = an integer of at least 1 }";
+        over("5", &format!("epsilon.over: found the integer 5; {allowed}"));
+        over("'steps'", &format!("epsilon.over: found \"steps\"; {allowed}"));
+        over("'evr'", &format!("epsilon.over: found \"evr\"; {allowed} (did you mean \"ever\"?)"));
+        over("{}", &format!("epsilon.over: found a table with 0 of these keys; {allowed}"));
+        over("{ steps = 1, updates = 2 }", &format!("epsilon.over: found a table with 2 of these keys; {allowed}"));
+        over("{ steps = 0 }", "epsilon.over.steps: found the integer 0; allowed: an integer of at least 1");
+        over(
+            "{ step = 1 }",
+            "epsilon.over.step: found an unknown key; allowed: the keys `steps`, `updates` (did you mean `steps`?)",
+        );
+    }
+
+    #[test]
+    fn arrays_and_maps_are_entered() {
+        line("terms = 1", &["terms: found the integer 1; allowed: an array of at most 3 items, each a table"]);
+        line("terms = [1]", &["terms[0]: found the integer 1; allowed: a table"]);
+        line(
+            "terms = [{ weight = 1 }, { weight = 1, words = ['a', 1] }]",
+            &["terms[1].words[1]: found the integer 1; allowed: a string"],
+        );
+        line(
+            "terms = [{ weight = 1 }, { weight = 1 }, { weight = 1 }, { weight = 1 }]",
+            &["terms: found an array of 4 items; allowed: an array of at most 3 items, each a table"],
+        );
+        line(
+            "weights = { a = 'x', 'b c' = true }",
+            &["weights.a: found the string \"x\"; allowed: a number", "weights.\"b c\": found true; allowed: a number"],
+        );
+        line("pair = [256, true]", &["pair[0]: found the integer 256; allowed: an integer from 0 to 255"]);
+        line("pair = [1, 2]", &["pair[1]: found the integer 2; allowed: true or false"]);
+        line(
+            "pair = [1]",
+            &["pair: found an array of 1 item; allowed: an array of an integer from 0 to 255 and true or false"],
+        );
+        line(
+            "splits = ['a', 'b', 'a']",
+            &["splits[2]: found the string \"a\", as in item 0; allowed: items that differ from each other"],
+        );
+    }
+
+    #[test]
+    fn without_a_tag_the_type_decides() {
+        line("seeds = 100", &["seeds: found the integer 100; allowed: an integer from 0 to 99"]);
+        line("seeds = [1, -1]", &["seeds[1]: found the integer -1; allowed: an integer from 0 to 4294967295"]);
+        line(
+            "seeds = { weight = 1, words = 2 }",
+            &["seeds.words: found the integer 2; allowed: an array of items, each a string"],
+        );
+        line(
+            "seeds = 'x'",
+            &["seeds: found the string \"x\"; allowed: an integer from 0 to 99 or an array of items, each an integer \
+               from 0 to 4294967295 or a table"],
+        );
+    }
+
+    #[test]
+    fn words_are_near_by_slips_of_the_pen() {
+        for (a, b, expected) in [
+            ("", "", 0),
+            ("abc", "abc", 0),
+            ("abc", "acb", 1),
+            ("abc", "ab", 1),
+            ("abc", "xabc", 1),
+            ("abc", "axc", 1),
+            ("kitten", "sitting", 3),
+            ("温度", "温", 1),
+        ] {
+            assert_eq!((edit_distance(a, b), edit_distance(b, a)), (expected, expected), "{a} and {b}");
+        }
+        assert_eq!(nearest("n_stp", ["seed", "n_step"].into_iter()), Some("n_step"));
+        assert_eq!(nearest("n_st", ["seed", "n_step"].into_iter()), Some("n_step"));
+        assert_eq!(nearest("n_s", ["seed", "n_step"].into_iter()), None);
+        assert_eq!(nearest("x", ["y", "xy"].into_iter()), None, "one letter is no word to be near to");
+    }
+
+    /// Applies an override to a document and compares what becomes of it.
+    fn overridden(assignment: &str, expected: Result<&str, &str>) {
+        let before: Table =
+            "seed = 1\n[a]\nkind = 'x'\nb = 2\n[[terms]]\nweight = 1\n[[terms]]\nweight = 2\n".parse().unwrap();
+        let mut table = before.clone();
+        let result = apply_override(&mut table, assignment);
+        match (result, expected) {
+            (Ok(()), Ok(expected)) => {
+                let mut wanted = before;
+                for (key, value) in expected.parse::<Table>().unwrap() {
+                    wanted.insert(key, value);
+                }
+                assert_eq!(table, wanted, "{assignment}");
+            }
+            (Err(TrainError::Override { assignment: named, message }), Err(expected)) => {
+                assert_eq!((named.as_str(), message.as_str()), (assignment, expected));
+                assert_eq!(table, before, "{assignment}");
+            }
+            (result, _) => panic!("{assignment}: {result:?}"),
+        }
+    }
+
+    #[test]
+    fn an_override_changes_one_place() {
+        overridden("seed=2", Ok("seed = 2"));
+        overridden(" seed = 2 ", Ok("seed = 2"));
+        overridden("name=hello", Ok("name = 'hello'"));
+        overridden("name='2'", Ok("name = '2'"));
+        overridden("name=a=b", Ok("name = 'a=b'"));
+        overridden("name=1\nseed=2", Ok("name = \"1\\nseed=2\""));
+        overridden("a.kind=y", Ok("a = { kind = 'y', b = 2 }"));
+        overridden("a={kind='y'}", Ok("a = { kind = 'y' }"));
+        overridden("new.x.y=[1,2]", Ok("new = { x = { y = [1, 2] } }"));
+        overridden("terms[1].weight=3.5", Ok("terms = [{ weight = 1 }, { weight = 3.5 }]"));
+        overridden("terms[0]={weight=9}", Ok("terms = [{ weight = 9 }, { weight = 2 }]"));
+    }
+
+    #[test]
+    fn an_override_that_leads_nowhere_changes_nothing() {
+        overridden("seed", Err("there is no `=`; write `key.path=value`"));
+        overridden("=1", Err("\"\" is not a key; a key has the letters a-z, A-Z, 0-9, `_` and `-`"));
+        overridden("a..b=1", Err("\"\" is not a key; a key has the letters a-z, A-Z, 0-9, `_` and `-`"));
+        overridden("a b=1", Err("\"a b\" is not a key; a key has the letters a-z, A-Z, 0-9, `_` and `-`"));
+        overridden("terms[x].weight=1", Err("\"[x]\" is not the number of an item; write `[0]`"));
+        overridden("terms[0=1", Err("\"[0\" is not the number of an item; write `[0]`"));
+        overridden("terms[2].weight=1", Err("`terms` has 2 items, counted from 0; 2 is not there"));
+        overridden("terms.weight=1", Err("`terms` is an array of 2 items, not a table in which `weight` could be"));
+        overridden("seed.x=1", Err("`seed` is the integer 1, not a table in which `x` could be"));
+        overridden("a[0]=1", Err("`a` is a table, not an array"));
+    }
+
+    #[test]
+    fn an_overridden_place_has_no_line() {
+        let text = "n_step = 1\n[[terms]]\nweight = 'x'\n[[terms]]\nweight = 'y'\n";
+        let mut lines = Lines::of(text);
+        let mut table: Table = text.parse().unwrap();
+        apply_override(&mut table, "terms[1].weight=z").unwrap();
+        lines.forget("terms[1].weight=z");
+        let mut problems = check(&table, &schema());
+        lines.locate(&mut problems);
+        let places: Vec<_> = problems.iter().map(|problem| (problem.path.as_str(), problem.line)).collect();
+        assert_eq!(places, [("terms[0].weight", Some(3)), ("terms[1].weight", None)]);
+    }
+
+    /// Values of every type, near to what the sample allows and far from it.
+    fn values() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            (-2_i64..300).prop_map(Value::Integer),
+            prop_oneof![Just(0.5), Just(-1.0), Just(f64::NAN)].prop_map(Value::Float),
+            any::<bool>().prop_map(Value::Boolean),
+            prop_oneof![
+                Just("off"),
+                Just("linear"),
+                Just("listed"),
+                Just("ever"),
+                Just("mean"),
+                Just("uniform"),
+                Just("a1")
+            ]
+            .prop_map(Value::from),
+        ];
+        let keys = prop_oneof![
+            Just("kind"),
+            Just("value"),
+            Just("start"),
+            Just("end"),
+            Just("over"),
+            Just("steps"),
+            Just("weight"),
+            Just("words")
+        ];
+        leaf.prop_recursive(3, 24, 4, move |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
+                proptest::collection::btree_map(keys.clone().prop_map(str::to_owned), inner, 0..4)
+                    .prop_map(|table| Value::Table(table.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_passes_is_read_by_serde(
+            key in proptest::sample::select(Sample::KEYS), value in values(), base in proptest::sample::select(Sample::VALUES),
+        ) {
+            let mut table: Table = format!("n_step = 1\n{base}").parse().unwrap();
+            table.insert(key.to_owned(), value);
+            if check(&table, &schema()).is_empty() {
+                prop_assert!(table.clone().try_into::<Sample>().is_ok(), "{table}");
+            }
+        }
+    }
+
+    impl Sample {
+        const KEYS: &[&str] = &[
+            "name",
+            "code",
+            "prior",
+            "n_step",
+            "level",
+            "rate",
+            "is_double",
+            "epsilon",
+            "mode",
+            "metric",
+            "terms",
+            "weights",
+            "seeds",
+            "pair",
+            "splits",
+        ];
+        const VALUES: &[&str] = &["", "name = 'verse'", "epsilon = { kind = 'off' }"];
+    }
 }

@@ -261,22 +261,29 @@ impl ExperimentConfig {
     /// `overrides` are assignments such as `learner.n_step=3`, applied before anything is checked.
     ///
     /// # Errors
-    /// [`TrainError::Syntax`] for a file that is not TOML, [`TrainError::Config`] with every fault of its content.
+    /// [`TrainError::ConfigSyntax`] for a file that is not TOML, [`TrainError::Override`] for an override that cannot be
+    /// applied, [`TrainError::InvalidConfig`] with every fault of the content.
     pub fn from_toml(text: &str, origin: &str, overrides: &[String]) -> Result<Self, TrainError> {
         let syntax = |error: toml::de::Error| TrainError::ConfigSyntax { origin: origin.to_owned(), message: error.to_string() };
         let mut table: toml::Table = text.parse().map_err(syntax)?;
+        let mut lines = check::Lines::of(text);
         for assignment in overrides {
             check::apply_override(&mut table, assignment)?;
+            lines.forget(assignment);
         }
+        let invalid = |mut problems: Vec<Problem>| {
+            lines.locate(&mut problems);
+            TrainError::InvalidConfig { origin: origin.to_owned(), problems }
+        };
         let problems = check::check(&table, &Self::schema());
         if !problems.is_empty() {
-            return Err(TrainError::InvalidConfig { origin: origin.to_owned(), problems });
+            return Err(invalid(problems));
         }
         let config: Self = table.try_into().map_err(syntax)?;
         let problems = config.faults();
         match problems.is_empty() {
             true => Ok(config),
-            false => Err(TrainError::InvalidConfig { origin: origin.to_owned(), problems }),
+            false => Err(invalid(problems)),
         }
     }
 

@@ -70,7 +70,7 @@ impl<'a> Page<'a> {
             let default = match (property.get("default"), required.contains(key)) {
                 (_, true) => "required".to_owned(),
                 (None | Some(Json::Null), false) => "not set".to_owned(),
-                (Some(default), false) => format!("`{}`", inline(default)),
+                (Some(default), false) => format!("`{}`", inline_default(property, default)),
             };
             self.row(&format!("`{key}`"), property, &join(path, key), &default);
         }
@@ -147,9 +147,14 @@ fn join(path: &str, key: &str) -> String {
 fn range(node: &Node<'_>) -> Option<String> {
     match node.form() {
         Form::Integer | Form::Number => describe_range(node),
-        Form::String => Some(format!("{} characters", describe_count(node, "minLength", "maxLength")?)),
+        Form::String => {
+            let count = describe_count(node, "minLength", "maxLength", "character");
+            let pattern = node.pattern().map(|pattern| format!("matches `{pattern}`"));
+            let both: Vec<_> = count.into_iter().chain(pattern).collect();
+            (!both.is_empty()).then(|| both.join(", "))
+        }
         Form::Array => {
-            let count = describe_count(node, "minItems", "maxItems").map(|count| format!("{count} items"));
+            let count = describe_count(node, "minItems", "maxItems", "item");
             let each = range(&node.item(0)).map(|range| format!("each {range}"));
             let both: Vec<_> = count.into_iter().chain(each).collect();
             (!both.is_empty()).then(|| both.join(", "))
@@ -165,6 +170,18 @@ fn alternatives(choices: impl IntoIterator<Item = String>) -> String {
 /// A description without its line breaks, which would end the row of a table.
 fn one_line(description: &str) -> String {
     description.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A default as TOML writes it in one line, without the keys that have this value of their own accord.
+fn inline_default(node: &Node<'_>, default: &Json) -> String {
+    let table = match (node.form(), default) {
+        (Form::Table, Json::Object(table)) => table,
+        _ => return inline(default),
+    };
+    let properties = node.properties();
+    let is_own = |key: &str, value| properties.get(key).and_then(|property| property.get("default")) == Some(value);
+    let told = table.iter().filter(|(key, value)| !is_own(key, value));
+    inline(&Json::Object(told.map(|(key, value)| (key.clone(), value.clone())).collect()))
 }
 
 /// A value as TOML writes it in one line; what is not set is left out of tables.
@@ -187,4 +204,179 @@ fn anchor(path: &str) -> String {
         .filter(|letter| letter.is_alphanumeric() || matches!(letter, '_' | '-'))
         .collect::<String>()
         .to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use schemars::JsonSchema;
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+
+    /// All of
+    /// an experiment.
+    #[derive(JsonSchema, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Sample {
+        /// Its name | its title.
+        #[schemars(length(min = 1))]
+        name: String,
+        /// Steps.
+        #[serde(default = "three")]
+        #[schemars(range(min = 1, max = 10))]
+        n_step: u32,
+        /// What is left to chance.
+        #[serde(default)]
+        epsilon: Option<Schedule>,
+        /// And in the end.
+        #[serde(default = "off")]
+        last: Schedule,
+        /// What is rewarded.
+        #[serde(default)]
+        terms: Vec<Term>,
+        /// By name.
+        #[serde(default)]
+        weights: BTreeMap<String, f64>,
+        /// How samples are drawn.
+        #[serde(default)]
+        mode: Mode,
+        /// How often.
+        #[serde(default = "rhythm")]
+        rhythm: Rhythm,
+    }
+
+    fn three() -> u32 {
+        3
+    }
+
+    fn rhythm() -> Rhythm {
+        Rhythm { every: 2, rounds: Some(7) }
+    }
+
+    fn off() -> Schedule {
+        Schedule::Off
+    }
+
+    #[derive(JsonSchema, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Rhythm {
+        /// The beat.
+        #[serde(default = "two")]
+        every: u8,
+        rounds: Option<u8>,
+    }
+
+    fn two() -> u8 {
+        2
+    }
+
+    /// A number over time.
+    #[derive(JsonSchema, Serialize, Deserialize)]
+    #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+    enum Schedule {
+        /// A straight line.
+        Linear {
+            /// At first.
+            start: f64,
+            /// How long.
+            over: Span,
+        },
+        /// Nothing.
+        Off,
+    }
+
+    #[derive(JsonSchema, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case", deny_unknown_fields)]
+    enum Span {
+        Steps(#[schemars(range(min = 1))] u64),
+        Updates(u64),
+        Ever,
+    }
+
+    /// What is rewarded.
+    #[derive(JsonSchema, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Term {
+        /// Its factor.
+        weight: f64,
+    }
+
+    #[derive(Default, JsonSchema, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Mode {
+        /// All alike.
+        #[default]
+        Uniform,
+        /// By their error.
+        Prioritized,
+    }
+
+    #[test]
+    fn every_key_has_its_row() {
+        let schema = schemars::schema_for!(Sample).to_value();
+        let expected = r##"# Configuration
+
+All of an experiment.
+
+## Top level
+
+| Key | Value | Range | Default | Meaning |
+|---|---|---|---|---|
+| `epsilon` | [table](#epsilon) with `kind` `"linear"` or `"off"` |  | not set | What is left to chance. |
+| `last` | [table](#epsilon) with `kind` `"linear"` or `"off"` |  | `{ kind = "off" }` | And in the end. |
+| `mode` | `"uniform"` (All alike) or `"prioritized"` (By their error) |  | `"uniform"` | How samples are drawn. |
+| `n_step` | integer | from 1 to 10 | `3` | Steps. |
+| `name` | string | at least 1 character | required | Its name \| its title. |
+| `rhythm` | [table](#rhythm) |  | `{ rounds = 7 }` | How often. |
+| `terms` | array, each [table](#terms) |  | `[]` | What is rewarded. |
+| `weights` | [table](#weights) |  | `{}` | By name. |
+
+## `epsilon`
+
+What is left to chance.
+
+### `epsilon` with `kind = "linear"`
+
+A straight line.
+
+| Key | Value | Range | Default | Meaning |
+|---|---|---|---|---|
+| `over` | `"ever"` or `{ steps = ... }` (integer, at least 1) or `{ updates = ... }` (integer, at least 0) |  | required | How long. |
+| `start` | number |  | required | At first. |
+
+### `epsilon` with `kind = "off"`
+
+Nothing.
+
+No further keys.
+
+## `rhythm`
+
+How often.
+
+| Key | Value | Range | Default | Meaning |
+|---|---|---|---|---|
+| `every` | integer | from 0 to 255 | `2` | The beat. |
+| `rounds` | integer | from 0 to 255 | not set |  |
+
+## `terms[]`
+
+What is rewarded.
+
+| Key | Value | Range | Default | Meaning |
+|---|---|---|---|---|
+| `weight` | number |  | required | Its factor. |
+
+## `weights`
+
+By name.
+
+| Key | Value | Range | Default | Meaning |
+|---|---|---|---|---|
+| any name | number |  | not set |  |
+"##;
+        assert_eq!(markdown(&schema, "Configuration"), expected);
+    }
 }

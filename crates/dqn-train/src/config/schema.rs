@@ -2,8 +2,7 @@
 //!
 //! The schemas are those that schemars derives from the configuration types. [`Node::form`] sorts the several ways in
 //! which such a schema spells one Rust type into the few forms a person knows: a number, one of some names, a table
-//! told by its `kind`, and so on. Checking a file and describing it are both a `match` over these forms. A `pattern`
-//! is not among what is understood.
+//! told by its `kind`, and so on. Checking a file and describing it are both a `match` over these forms.
 
 use std::collections::BTreeMap;
 
@@ -105,7 +104,7 @@ impl<'a> Node<'a> {
             self.add(part);
         }
         // What may also be absent is written as "this or null". TOML has no null, so that "this" remains.
-        if let Some([only]) = alternatives(layer).as_deref() {
+        if let Some(only) = Alternatives::of(layer).and_then(|alternatives| alternatives.optional()) {
             self.add(only);
         }
     }
@@ -162,6 +161,11 @@ impl<'a> Node<'a> {
         Node::new(self.root, listed.or_else(|| self.get("items")).unwrap_or(&Json::Null))
     }
 
+    /// The regular expression that a string must match.
+    pub(super) fn pattern(&self) -> Option<&'a str> {
+        self.get("pattern").and_then(Json::as_str)
+    }
+
     /// A keyword that counts something.
     pub(super) fn count(&self, keyword: &str) -> Option<usize> {
         self.get(keyword)?.as_u64()?.try_into().ok()
@@ -202,9 +206,10 @@ impl<'a> Node<'a> {
 
     /// Which form the place has.
     pub(super) fn form(&self) -> Form<'a> {
-        if let Some(choices) = self.layers.iter().find_map(|layer| alternatives(layer).filter(|found| found.len() > 1))
-        {
-            return Self::choice(choices.into_iter().map(|schema| Node::new(self.root, schema)).collect());
+        let mut alternatives = self.layers.iter().filter_map(|layer| Alternatives::of(layer));
+        // What may hold this or nothing has "this" among its layers already.
+        if let Some(choices) = alternatives.find(|alternatives| alternatives.optional().is_none()) {
+            return Self::choice(choices.schemas.into_iter().map(|schema| Node::new(self.root, schema)).collect());
         }
         let names = self.names();
         if !names.is_empty() {
@@ -222,7 +227,7 @@ impl<'a> Node<'a> {
     }
 
     fn choice(choices: Vec<Node<'a>>) -> Form<'a> {
-        let first_keys = choices[0].properties().into_keys();
+        let first_keys = choices.first().map(Node::properties).unwrap_or_default().into_keys();
         let mut tags = first_keys.filter(|tag| choices.iter().all(|node| node.tag_value(tag).is_some()));
         if let Some(tag) = tags.next() {
             let named = choices.into_iter().filter_map(|node| Some((node.tag_value(tag)?, node)));
@@ -270,10 +275,29 @@ impl<'a> Node<'a> {
     }
 }
 
-/// The schemas one of which must hold, without the one for what is absent.
-fn alternatives(layer: &Map<String, Json>) -> Option<Vec<&Json>> {
-    let listed = layer.get("oneOf").or_else(|| layer.get("anyOf"))?.as_array()?;
-    Some(listed.iter().filter(|schema| schema.get("type").and_then(Json::as_str) != Some("null")).collect())
+/// The schemas one of which must hold.
+struct Alternatives<'a> {
+    /// Those that are not for what is absent.
+    schemas: Vec<&'a Json>,
+    /// Whether the place may also hold nothing.
+    or_null: bool,
+}
+
+impl<'a> Alternatives<'a> {
+    fn of(layer: &'a Map<String, Json>) -> Option<Self> {
+        let listed = layer.get("oneOf").or_else(|| layer.get("anyOf"))?.as_array()?;
+        let is_null = |schema: &&Json| schema.get("type").and_then(Json::as_str) == Some("null");
+        let schemas: Vec<_> = listed.iter().filter(|schema| !is_null(schema)).collect();
+        Some(Self { or_null: schemas.len() < listed.len(), schemas })
+    }
+
+    /// The schema of a place that may hold this or nothing.
+    fn optional(&self) -> Option<&'a Json> {
+        match self.schemas[..] {
+            [only] if self.or_null => Some(only),
+            _ => None,
+        }
+    }
 }
 
 /// What may stand in a place, in words that follow "allowed:".
@@ -283,16 +307,23 @@ pub(super) fn describe(node: &Node<'_>) -> String {
         Form::Boolean => "true or false".to_owned(),
         Form::Integer => with_range("an integer", node),
         Form::Number => with_range("a number", node),
-        Form::String => match describe_count(node, "minLength", "maxLength") {
-            None => "a string".to_owned(),
-            Some(count) => format!("a string of {count} characters"),
+        Form::String => match (describe_count(node, "minLength", "maxLength", "character"), node.pattern()) {
+            (None, None) => "a string".to_owned(),
+            (Some(count), None) => format!("a string of {count}"),
+            (None, Some(pattern)) => format!("a string that matches {pattern}"),
+            (Some(count), Some(pattern)) => format!("a string of {count} that matches {pattern}"),
         },
         Form::Names(names) => one_of(names.iter().map(|name| name.text)),
-        Form::Array => {
-            let count = describe_count(node, "minItems", "maxItems")
-                .map_or(String::new(), |count| format!(" of {count} items"));
-            format!("an array{count}, each {}", describe(&node.item(0)))
-        }
+        Form::Array => match node.get("prefixItems").and_then(Json::as_array) {
+            Some(items) => {
+                let items: Vec<_> = (0..items.len()).map(|index| describe(&node.item(index))).collect();
+                format!("an array of {}", items.join(" and "))
+            }
+            None => {
+                let count = describe_count(node, "minItems", "maxItems", "item").unwrap_or("items".to_owned());
+                format!("an array of {count}, each {}", describe(&node.item(0)))
+            }
+        },
         Form::Table => "a table".to_owned(),
         Form::Tagged { tag, variants } => {
             format!("a table with `{tag}` {}", one_of(variants.iter().map(|variant| variant.name)))
@@ -322,15 +353,20 @@ pub(super) fn describe_range(node: &Node<'_>) -> Option<String> {
     }
 }
 
-/// A number of things in words, such as "at least 1".
-pub(super) fn describe_count(node: &Node<'_>, minimum: &str, maximum: &str) -> Option<String> {
+/// A number of things in words, such as "at least 1 item".
+pub(super) fn describe_count(node: &Node<'_>, minimum: &str, maximum: &str, thing: &str) -> Option<String> {
     match (node.count(minimum).filter(|&minimum| minimum > 0), node.count(maximum)) {
         (None, None) => None,
-        (Some(minimum), None) => Some(format!("at least {minimum}")),
-        (None, Some(maximum)) => Some(format!("at most {maximum}")),
-        (Some(minimum), Some(maximum)) if minimum == maximum => Some(minimum.to_string()),
-        (Some(minimum), Some(maximum)) => Some(format!("{minimum} to {maximum}")),
+        (Some(minimum), None) => Some(format!("at least {}", plural(minimum, thing))),
+        (None, Some(maximum)) => Some(format!("at most {}", plural(maximum, thing))),
+        (Some(minimum), Some(maximum)) if minimum == maximum => Some(plural(minimum, thing)),
+        (Some(minimum), Some(maximum)) => Some(format!("{minimum} to {}", plural(maximum, thing))),
     }
+}
+
+/// So many things, in words.
+pub(super) fn plural(n: usize, thing: &str) -> String {
+    format!("{n} {thing}{}", if n == 1 { "" } else { "s" })
 }
 
 /// Names to choose from, in words.
