@@ -21,6 +21,7 @@ use crate::report::{Report, evaluate, reported};
 use crate::run::atomic;
 use crate::run::checkpoint::{Checkpoint, CheckpointHeader, CheckpointStore, Newest, Which, config_hash};
 use crate::run::directory::RunDirectory;
+use crate::run::lines::LineLog;
 use crate::run::metrics::{MetricsWriter, Record};
 use crate::training::{Round, Training};
 
@@ -81,6 +82,8 @@ struct RunnerState {
     n_kept: u64,
     /// Records in the metrics, which resuming cuts them back to.
     n_records: u64,
+    /// Lines in the log of samples, likewise.
+    n_samples: u64,
     progress: Progress,
 }
 
@@ -202,7 +205,8 @@ pub fn run(
         }
     }
     let metrics = MetricsWriter::open(directory.path(), resume.then_some(state.n_records))?;
-    let mut runner = Runner { experiment, store, metrics, state, begin: Instant::now() };
+    let samples = directory.samples(resume.then_some(state.n_samples))?;
+    let mut runner = Runner { experiment, store, metrics, samples, state, begin: Instant::now() };
     while !training.is_over() {
         let round = training.round()?;
         runner.record(&training, &round)?;
@@ -233,8 +237,22 @@ struct Runner<'a> {
     experiment: &'a Experiment,
     store: CheckpointStore,
     metrics: MetricsWriter,
+    samples: LineLog,
     state: RunnerState,
     begin: Instant,
+}
+
+/// A text written during a run, as the log of samples holds it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LoggedSample {
+    /// Parameter updates so far.
+    pub update: u64,
+    /// How the text begins.
+    pub prompt: String,
+    /// All of it.
+    pub text: String,
+    /// Its return.
+    pub episode_return: f32,
 }
 
 impl Runner<'_> {
@@ -300,7 +318,8 @@ impl Runner<'_> {
         let n_episodes = self.experiment.config.evaluation.n_episodes_while_training;
         let mut evaluator = Evaluator::new(self.experiment, Split::Validation, n_episodes)?;
         let (name, policy) = self.experiment.learned_policies(training.progress())[0];
-        let (evaluation, _) = evaluator.network(name, training.network(), policy)?;
+        let (evaluation, episodes) = evaluator.network(name, training.network(), policy)?;
+        self.log_samples(training.progress(), &episodes)?;
         let mut scalars = BTreeMap::new();
         scalars.insert("validation/return".to_owned(), evaluation.episode_return.mean);
         let others = [
@@ -318,8 +337,24 @@ impl Runner<'_> {
         Ok(evaluation)
     }
 
+    fn log_samples(&mut self, progress: Progress, episodes: &[Trajectory]) -> Result<(), TrainError> {
+        let mut shown = String::new();
+        for episode in episodes.iter().take(self.experiment.config.evaluation.n_samples) {
+            let sample = LoggedSample {
+                update: progress.updates,
+                prompt: self.experiment.render(episode.start()),
+                text: self.experiment.render(&episode.tokens),
+                episode_return: episode.episode_return(),
+            };
+            shown += &format!("{} ({:.3})  \n", sample.text, sample.episode_return);
+            self.samples.append_json(&sample)?;
+        }
+        self.metrics.text(progress.updates, "validation/samples", &shown)
+    }
+
     fn save(&mut self, training: &Training<'_>) -> Result<(), TrainError> {
         self.metrics.sync()?;
+        self.samples.sync()?;
         let is_kept = self.is_due(training.progress(), |state| &mut state.n_kept, |every| every.keep_every_updates);
         let checkpoint = self.checkpoint(training)?;
         self.store.save_last(&checkpoint)?;
@@ -334,6 +369,7 @@ impl Runner<'_> {
         let state = RunnerState {
             wall_seconds: self.wall_seconds(),
             n_records: self.metrics.n_records(),
+            n_samples: self.samples.n_lines(),
             progress: training.progress(),
             ..self.state
         };

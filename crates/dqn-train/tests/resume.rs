@@ -118,6 +118,9 @@ fn check(device: &Device) {
         assert!(expected[name] == found[name], "the part {name:?} differs");
     }
     assert_eq!(metrics(&broken), metrics(&whole));
+    let samples = |path: &Path| std::fs::read_to_string(path.join("samples.jsonl")).unwrap();
+    assert_eq!(samples(&broken), samples(&whole));
+    assert!(!samples(&whole).is_empty());
 }
 
 #[test]
