@@ -617,7 +617,8 @@ weight = 'x'
 [[terms]]
 wieght = 2
 ";
-        let keys = "`code`, `epsilon`, `is_double`, `level`, `metric`, `mode`, `n_step`, `name`, `pair`, `prior`, `rate`, `seeds`, `splits`, `terms`, `weights`";
+        let keys = "`code`, `epsilon`, `is_double`, `level`, `metric`, `mode`, `n_step`, `name`, `pair`, `prior`, `rate`, \
+                    `seeds`, `splits`, `terms`, `weights`";
         let expected = [
             &format!("line 1: n_steps: found an unknown key; allowed: the keys {keys} (did you mean `n_step`?)"),
             "line 2: epsilon.kind: found \"liner\"; allowed: one of \"constant\", \"linear\", \"off\", \"listed\" \
@@ -891,7 +892,9 @@ wieght = 2
     proptest! {
         #[test]
         fn what_passes_is_read_by_serde(
-            key in proptest::sample::select(Sample::KEYS), value in values(), base in proptest::sample::select(Sample::VALUES),
+            key in proptest::sample::select(Sample::KEYS),
+            value in values(),
+            base in proptest::sample::select(Sample::VALUES),
         ) {
             let mut table: Table = format!("n_step = 1\n{base}").parse().unwrap();
             table.insert(key.to_owned(), value);
