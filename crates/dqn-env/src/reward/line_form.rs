@@ -318,3 +318,228 @@ impl Reward for Form {
         Ok(episodes.iter().map(score).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use dqn_text::{ActionId, Tokenizer};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::reward::test_text::Characters;
+
+    const KNOWN: &str = "白日依山尽黄河入海流，";
+
+    /// The couplet of the tests, five characters a clause.
+    fn couplet(text: &Characters) -> LineForm {
+        LineForm::new(Some(text.ids("，")[0]), 2, vec![5, 7]).unwrap()
+    }
+
+    fn config(delimiter: Option<&str>, n_clauses: usize, clause_lengths: &[usize]) -> FormConfig {
+        FormConfig {
+            name: None,
+            weight: 1.0,
+            when: TokenWhen::Step,
+            delimiter: delimiter.map(str::to_owned),
+            n_clauses,
+            clause_lengths: clause_lengths.to_vec(),
+            delimiter_reward: default_delimiter_reward(),
+            delimiter_penalty: default_delimiter_penalty(),
+            end_reward: default_end_reward(),
+            end_penalty: default_end_penalty(),
+        }
+    }
+
+    fn given(text: &Characters, config: &FormConfig, prompt: &str, written: &str) -> Vec<f32> {
+        let mut term = config.build(&RewardContext::of_tokenizer(text)).unwrap();
+        term.score(&[text.episode(prompt, written)]).unwrap().remove(0).steps
+    }
+
+    /// All steps but those listed by index get 0.
+    fn only(n_steps: usize, steps: &[(usize, f32)]) -> Vec<f32> {
+        let mut expected = vec![0.0; n_steps];
+        for &(step, value) in steps {
+            expected[step] = value;
+        }
+        expected
+    }
+
+    #[test]
+    fn a_couplet_is_rewarded_step_by_step() {
+        let text = Characters::new(KNOWN);
+        let form = config(Some("，"), 2, &[5, 7]);
+        for (prompt, written, steps) in [
+            // A right first clause, then a right end.
+            ("白日", "依山尽，黄河入海流。", &[(3, 0.5), (9, 1.0)][..]),
+            // The second clause has four characters.
+            ("白日", "依山尽，黄河入海。", &[(3, 0.5), (8, -0.5)]),
+            // The first clause has three, the second too: even, but of no allowed length.
+            ("白日", "依，黄河入。", &[(1, -0.5), (5, -0.5)]),
+            // A second delimiter is one too many, and spoils the end.
+            ("白日", "依山尽，黄河入海流，。", &[(3, 0.5), (9, -0.5), (10, -0.5)]),
+            // No delimiter at all.
+            ("白日", "依山尽。", &[(3, -0.5)]),
+            // A delimiter in the prompt was not written, but counts towards the form.
+            ("白日依山尽，", "黄河入海流。", &[(5, 1.0)]),
+            // Never ended.
+            ("", "白日依山尽，黄河", &[(5, 0.5)]),
+        ] {
+            let n_steps = written.chars().count();
+            assert_eq!(given(&text, &form, prompt, written), only(n_steps, steps), "{prompt} {written}");
+        }
+        let at_end = FormConfig { when: TokenWhen::End, ..form };
+        assert_eq!(given(&text, &at_end, "", "白日依山尽，黄。"), only(8, &[(7, 0.0)]));
+        assert_eq!(given(&text, &at_end, "白日依山尽", "，黄河入海流。"), only(7, &[(6, 1.5)]));
+    }
+
+    #[test]
+    fn each_value_is_read_from_its_setting() {
+        let text = Characters::new(KNOWN);
+        let form = FormConfig {
+            delimiter_reward: 2.0,
+            delimiter_penalty: 3.0,
+            end_reward: 5.0,
+            end_penalty: 7.0,
+            ..config(Some("，"), 2, &[1])
+        };
+        assert_eq!(given(&text, &form, "", "白，日。"), [0.0, 2.0, 0.0, 5.0]);
+        assert_eq!(given(&text, &form, "", "白日，。"), [0.0, 0.0, -3.0, -7.0]);
+    }
+
+    #[test]
+    fn lines_of_one_clause_and_of_three_work_too() {
+        let text = Characters::new(KNOWN);
+        let single = config(None, 1, &[3]);
+        assert_eq!(given(&text, &single, "", "白日依。"), [0.0, 0.0, 0.0, 1.0]);
+        assert_eq!(given(&text, &single, "", "白日。"), [0.0, 0.0, -0.5]);
+        // Without a delimiter a comma is a token like any other; with one it is one too many.
+        assert_eq!(given(&text, &single, "", "白，日。"), [0.0, 0.0, 0.0, 1.0]);
+        assert_eq!(given(&text, &config(Some("，"), 1, &[1]), "", "白，日。"), [0.0, -0.5, 0.0, -0.5]);
+        // Of three clauses only the first delimiter earns; the second is in its place and earns nothing.
+        let triple = config(Some("，"), 3, &[1]);
+        assert_eq!(given(&text, &triple, "", "白，日，依。"), [0.0, 0.5, 0.0, 0.0, 0.0, 1.0]);
+        assert_eq!(given(&text, &triple, "", "白，日依，尽。"), [0.0, 0.5, 0.0, 0.0, 0.0, 0.0, -0.5]);
+    }
+
+    #[test]
+    fn a_line_keeps_its_form_or_does_not() {
+        let text = Characters::new(KNOWN);
+        let couplet = couplet(&text);
+        for (line, expected) in [
+            ("白日依山尽，黄河入海流。", true),
+            ("白日依山尽白日，黄河入海流黄河。", true),
+            ("白日依山尽，黄河入海流", false),
+            ("白日依山尽，黄河入海流。。", false),
+            ("白日依山尽，黄河入海。", false),
+            ("白日，黄河。", false),
+            ("白日依山尽，黄河入海流，白日依山尽。", false),
+            ("。", false),
+            ("", false),
+        ] {
+            assert_eq!(couplet.kept(&text.ids(line)), expected, "{line}");
+            let with_bos: Vec<TokenId> = [Special::Bos.id()].into_iter().chain(text.ids(line)).collect();
+            assert_eq!(couplet.kept(&with_bos), expected, "<bos>{line}");
+        }
+    }
+
+    #[test]
+    fn the_mask_forces_delimiter_and_end_to_their_places() {
+        let text = Characters::new(KNOWN);
+        let couplet = couplet(&text);
+        let actions = ActionTable::of_vocab(text.vocab());
+        let [comma, eos] = ["，", "。"].map(|mark| actions.action_of(text.ids(mark)[0]).unwrap());
+        let characters = ActionMask::all_but(actions.len(), &[comma, eos]);
+        let only = |action| ActionMask::only(actions.len(), [action]);
+        for (prefix, expected) in [
+            ("", characters.clone()),
+            ("白日依山", characters.clone()),
+            ("白日依山尽", only(comma)),
+            ("白日依山尽，", characters.clone()),
+            ("白日依山尽，黄河入海", characters.clone()),
+            ("白日依山尽，黄河入海流", only(eos)),
+            // Too long already: the clause ends at once.
+            ("白日依山尽白", only(comma)),
+            ("白日依山尽，黄河入海流。", ActionMask::All),
+        ] {
+            let with_bos: Vec<TokenId> = [Special::Bos.id()].into_iter().chain(text.ids(prefix)).collect();
+            assert_eq!(couplet.allowed(&with_bos, 5, &actions), expected, "{prefix}");
+        }
+        let single = LineForm::new(None, 1, vec![2]).unwrap();
+        let bos = Special::Bos.id();
+        assert_eq!(single.allowed(&[bos], 2, &actions), ActionMask::all_but(actions.len(), &[eos]));
+        assert_eq!(single.allowed(&[bos, text.ids("白")[0], text.ids("，")[0]], 2, &actions), only(eos));
+    }
+
+    #[test]
+    fn phrases_keep_the_form_with_every_token() {
+        let text = Characters::new(KNOWN);
+        let couplet = couplet(&text);
+        let phrases = ["白日依", "山尽", "山尽，", "尽，", "，黄", "。", "流。", "流。流"];
+        let actions = ActionTable::new(phrases.iter().map(|phrase| text.ids(phrase)).collect());
+        for (prefix, expected) in [
+            ("", &["白日依", "山尽"][..]),
+            ("白日依", &["山尽", "山尽，"]),
+            ("白日依山尽", &["，黄"]),
+            ("白日依山尽，黄河入海", &["流。"]),
+            ("白日依山尽，黄河入海流", &["。"]),
+        ] {
+            let mask = couplet.allowed(&text.ids(prefix), 5, &actions);
+            let allowed: Vec<&str> = mask.iter(actions.len()).map(|action| phrases[action.index()]).collect();
+            assert_eq!(allowed, expected, "{prefix}");
+        }
+    }
+
+    #[test]
+    fn forms_that_cannot_be_kept_are_refused() {
+        let text = Characters::new(KNOWN);
+        let message = |config: FormConfig| config.build(&RewardContext::of_tokenizer(&text)).err().unwrap().to_string();
+        assert_eq!(
+            message(config(None, 2, &[5])),
+            "the line form has n_clauses = 2, clause lengths [5] and no delimiter; it must be a line of one clause, or have a delimiter"
+        );
+        assert_eq!(
+            message(config(Some("，"), 0, &[5])),
+            "the line form has n_clauses = 0, clause lengths [5] and a delimiter; it must be at least one clause"
+        );
+        assert_eq!(
+            message(config(None, 1, &[5, 0])),
+            "the line form has n_clauses = 1, clause lengths [5, 0] and no delimiter; it must be one length or more, each at least 1"
+        );
+        assert_eq!(
+            message(config(Some("/"), 2, &[5])),
+            "reward term \"form\": delimiter holds \"/\", which is not in the vocabulary"
+        );
+        assert_eq!(
+            message(FormConfig { end_penalty: -0.5, ..config(None, 1, &[5]) }),
+            "reward term \"form\": end_penalty is -0.5; it must be finite and at least 0"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn lines_written_under_the_mask_keep_their_form(
+            n_clauses in 1_usize..4,
+            length in 1_usize..5,
+            prompt in 0_usize..4,
+            choices in prop::collection::vec(any::<prop::sample::Index>(), 20),
+        ) {
+            let text = Characters::new(KNOWN);
+            let form = LineForm::new(Some(text.ids("，")[0]), n_clauses, vec![length]).unwrap();
+            let actions = ActionTable::of_vocab(text.vocab());
+            let mut line = vec![Special::Bos.id()];
+            line.extend(text.ids(KNOWN).into_iter().take(prompt.min(length)));
+            for choice in choices {
+                if line.ends_with(&[Special::Eos.id()]) {
+                    break;
+                }
+                let allowed: Vec<ActionId> = form.allowed(&line, length, &actions).iter(actions.len()).collect();
+                prop_assert!(!allowed.is_empty());
+                line.extend_from_slice(actions.tokens(*choice.get(&allowed)));
+            }
+            prop_assert!(form.kept(&line), "{:?}", line);
+            // One token more or less, and it is kept no longer.
+            prop_assert!(!form.kept(&line[..line.len() - 1]));
+            line.insert(1, text.ids("白")[0]);
+            prop_assert!(!form.kept(&line));
+        }
+    }
+}
