@@ -594,16 +594,11 @@ mod tests {
         "#;
         assert_eq!(report(text), [] as [&str; 0]);
         toml::from_str::<Sample>(text).unwrap();
-        for line in [
-            "epsilon = { kind = 'off' }",
-            "epsilon = { kind = 'listed', weight = 1 }",
-            "epsilon = { kind = 'linear', start = 1, end = 0, over = 'ever' }",
-            "seeds = 7",
-            "seeds = { weight = 1 }",
-        ] {
-            let text = format!("n_step = 1\n{line}");
-            assert_eq!(report(&text), [] as [&str; 0], "{line}");
-            toml::from_str::<Sample>(&text).unwrap();
+        for entry in ENTRIES {
+            let mut document: Table = "n_step = 1".parse().unwrap();
+            document.extend(entry.parse::<Table>().unwrap());
+            assert_eq!(check(&document, &schema()), [], "{entry}");
+            document.try_into::<Sample>().unwrap();
         }
     }
 
@@ -853,75 +848,85 @@ wieght = 2
         assert_eq!(places, [("terms[0].weight", Some(3)), ("terms[1].weight", None)]);
     }
 
-    /// Values of every type, near to what the sample allows and far from it.
-    fn values() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![
-            (-2_i64..300).prop_map(Value::Integer),
-            prop_oneof![Just(0.5), Just(-1.0), Just(f64::NAN)].prop_map(Value::Float),
+    /// A right value for each key, and for some keys of several forms.
+    const ENTRIES: &[&str] = &[
+        "name = 'verse'",
+        "code = 'a1'",
+        "n_step = 3",
+        "level = -5",
+        "rate = 0.5",
+        "is_double = true",
+        "epsilon = { kind = 'constant', value = 1 }",
+        "epsilon = { kind = 'linear', start = 1, end = 0.5, over = { steps = 3 } }",
+        "epsilon = { kind = 'linear', start = 1, end = 0.5, over = 'ever' }",
+        "epsilon = { kind = 'off' }",
+        "epsilon = { kind = 'listed', weight = 1, words = ['a'] }",
+        "prior = { kind = 'ngram', n = 3 }",
+        "mode = 'prioritized'",
+        "metric = 'median'",
+        "terms = [{ weight = 1 }, { weight = 2, words = [] }]",
+        "weights = { a = 1, b = 0.5 }",
+        "seeds = 7",
+        "seeds = [1, 2]",
+        "seeds = { weight = 1 }",
+        "pair = [1, true]",
+        "splits = ['train', 'test']",
+    ];
+
+    /// A place within a value: the whole of it, or an item of it, or a place within that.
+    fn place(value: &mut Value, index: usize) -> &mut Value {
+        let n_items = match value {
+            Value::Table(table) => table.len(),
+            Value::Array(items) => items.len(),
+            _ => 0,
+        };
+        let item = index % (n_items + 1);
+        if item == n_items {
+            return value;
+        }
+        let inner = match value {
+            Value::Table(table) => table.iter_mut().map(|(_, inner)| inner).nth(item),
+            Value::Array(items) => items.get_mut(item),
+            _ => None,
+        };
+        place(inner.unwrap(), index / (n_items + 1))
+    }
+
+    /// A value as it may stand somewhere in [`ENTRIES`], or a whole one of them.
+    fn any_value() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            (-300_i64..300).prop_map(Value::Integer),
+            proptest::sample::select(vec![0.0, 0.5, -1.0, 1e300, f64::NAN, f64::INFINITY]).prop_map(Value::Float),
             any::<bool>().prop_map(Value::Boolean),
-            prop_oneof![
-                Just("off"),
-                Just("linear"),
-                Just("listed"),
-                Just("ever"),
-                Just("mean"),
-                Just("uniform"),
-                Just("a1")
-            ]
-            .prop_map(Value::from),
-        ];
-        let keys = prop_oneof![
-            Just("kind"),
-            Just("value"),
-            Just("start"),
-            Just("end"),
-            Just("over"),
-            Just("steps"),
-            Just("weight"),
-            Just("words")
-        ];
-        leaf.prop_recursive(3, 24, 4, move |inner| {
-            prop_oneof![
-                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
-                proptest::collection::btree_map(keys.clone().prop_map(str::to_owned), inner, 0..4)
-                    .prop_map(|table| Value::Table(table.into_iter().collect())),
-            ]
-        })
+            proptest::sample::select(vec!["", "off", "constant", "ever", "median", "uniform", "b2", "steps"])
+                .prop_map(Value::from),
+            Just(Value::Array(Vec::new())),
+            Just(Value::Table(Table::new())),
+            proptest::sample::select(ENTRIES).prop_map(|entry| {
+                let entry: Table = entry.parse().unwrap();
+                entry.into_iter().next().unwrap().1
+            }),
+        ]
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        /// One place of a right document is replaced by a value that may be right there too.
         #[test]
         fn what_passes_is_read_by_serde(
-            key in proptest::sample::select(Sample::KEYS),
-            value in values(),
-            base in proptest::sample::select(Sample::VALUES),
+            entry in proptest::sample::select(ENTRIES),
+            index in 0_usize..1_000,
+            value in any_value(),
         ) {
-            let mut table: Table = format!("n_step = 1\n{base}").parse().unwrap();
-            table.insert(key.to_owned(), value);
-            if check(&table, &schema()).is_empty() {
-                prop_assert!(table.clone().try_into::<Sample>().is_ok(), "{table}");
+            let mut document: Table = "n_step = 1".parse().unwrap();
+            document.extend(entry.parse::<Table>().unwrap());
+            let key = entry.split(' ').next().unwrap();
+            *place(&mut document[key], index) = value;
+            if check(&document, &schema()).is_empty() {
+                let read = document.clone().try_into::<Sample>();
+                prop_assert!(read.is_ok(), "{document}: {read:?}");
             }
         }
-    }
-
-    impl Sample {
-        const KEYS: &[&str] = &[
-            "name",
-            "code",
-            "prior",
-            "n_step",
-            "level",
-            "rate",
-            "is_double",
-            "epsilon",
-            "mode",
-            "metric",
-            "terms",
-            "weights",
-            "seeds",
-            "pair",
-            "splits",
-        ];
-        const VALUES: &[&str] = &["", "name = 'verse'", "epsilon = { kind = 'off' }"];
     }
 }
