@@ -13,9 +13,7 @@ pub enum EnvError {
         what: &'static str,
     },
     /// A hidden text holds nothing beyond the prompt.
-    #[error(
-        "text {text} has {n_tokens} tokens; with n_prompt_tokens = {n_prompt_tokens} it needs at least one more than that"
-    )]
+    #[error("text {text} has {n_tokens} tokens; with n_prompt_tokens = {n_prompt_tokens} it needs at least one more")]
     TextTooShort {
         /// Which text, from 0.
         text: usize,
@@ -112,7 +110,7 @@ pub enum EnvError {
         /// The text.
         value: String,
         /// Why.
-        source: TextError,
+        source: Box<TextError>,
     },
     /// A setting of a reward term is out of its range.
     #[error("reward term {term:?}: {key} is {found}; it must be {allowed}")]
@@ -152,7 +150,8 @@ pub enum EnvError {
     },
     /// A line form cannot be kept.
     #[error(
-        "the line form has n_clauses = {n_clauses}, clause lengths {clause_lengths:?} and {delimiter}; it must be {allowed}"
+        "the line form has n_clauses = {n_clauses}, clause_lengths = {clause_lengths:?} and {delimiter}; \
+         it must have {allowed}"
     )]
     LineForm {
         /// The number of clauses.
@@ -205,7 +204,8 @@ pub enum EnvError {
     TableStepLimit,
     /// The values of a table do not settle.
     #[error(
-        "with discount {discount} the values of the table still change by {change} after {n_sweeps} sweeps; take a discount from 0 to below 1, or a table in which every loop costs something"
+        "with discount {discount} the values of the table still change by {change} after {n_sweeps} sweeps; \
+         it must be from 0 to below 1, unless every loop of the table costs something"
     )]
     NoFixedPoint {
         /// The discount.

@@ -187,7 +187,7 @@ mod tests {
         assert_eq!(message(&[], 0), "the environment has no texts; at least one is needed");
         assert_eq!(
             message(&[&[10, 11], &[10]], 1),
-            "text 1 has 1 tokens; with n_prompt_tokens = 1 it needs at least one more than that"
+            "text 1 has 1 tokens; with n_prompt_tokens = 1 it needs at least one more"
         );
         assert_eq!(message(&[&[10, 1]], 0), "token 1 of text 0 is id 1, which no action writes");
         assert!(task(&[&[1, 10]], 1).is_ok(), "the prompt may hold what no action writes");

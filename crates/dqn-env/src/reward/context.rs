@@ -49,7 +49,7 @@ impl<'a> RewardContext<'a> {
     pub(super) fn tokens(&self, term: &str, key: &'static str, value: &str) -> Result<Vec<TokenId>, EnvError> {
         let (term, value) = (term.to_owned(), value.to_owned());
         match self.tokenizer.encode(&value) {
-            Err(source) => Err(EnvError::Tokenize { term, key, value, source }),
+            Err(source) => Err(EnvError::Tokenize { term, key, value, source: Box::new(source) }),
             Ok(tokens) if tokens.contains(&Special::Unk.id()) => Err(EnvError::NotInVocabulary { term, key, value }),
             Ok(tokens) if tokens.is_empty() => {
                 Err(EnvError::TokenCount { term, key, value, found: 0, allowed: "at least one" })

@@ -161,9 +161,9 @@ impl LineForm {
         let allowed = if n_clauses == 0 {
             "at least one clause"
         } else if clause_lengths.is_empty() || clause_lengths.contains(&0) {
-            "one length or more, each at least 1"
+            "at least one length, each at least 1"
         } else if n_clauses > 1 && delimiter.is_none() {
-            "a line of one clause, or have a delimiter"
+            "one clause, or a delimiter"
         } else {
             return Ok(Self { delimiter, n_clauses, clause_lengths });
         };
@@ -494,15 +494,17 @@ mod tests {
         let message = |config: FormConfig| config.build(&RewardContext::of_tokenizer(&text)).err().unwrap().to_string();
         assert_eq!(
             message(config(None, 2, &[5])),
-            "the line form has n_clauses = 2, clause lengths [5] and no delimiter; it must be a line of one clause, or have a delimiter"
+            "the line form has n_clauses = 2, clause_lengths = [5] and no delimiter; \
+             it must have one clause, or a delimiter"
         );
         assert_eq!(
             message(config(Some("，"), 0, &[5])),
-            "the line form has n_clauses = 0, clause lengths [5] and a delimiter; it must be at least one clause"
+            "the line form has n_clauses = 0, clause_lengths = [5] and a delimiter; it must have at least one clause"
         );
         assert_eq!(
             message(config(None, 1, &[5, 0])),
-            "the line form has n_clauses = 1, clause lengths [5, 0] and no delimiter; it must be one length or more, each at least 1"
+            "the line form has n_clauses = 1, clause_lengths = [5, 0] and no delimiter; \
+             it must have at least one length, each at least 1"
         );
         assert_eq!(
             message(config(Some("/"), 2, &[5])),
