@@ -44,6 +44,8 @@ pub(crate) struct RunProgress {
     figures: Figures,
     speed: Speed,
     last_line: (Instant, f64),
+    /// Whether the last round was played and saved.
+    is_over: bool,
 }
 
 /// What is shown of the present.
@@ -78,6 +80,7 @@ impl RunProgress {
             figures: Figures::default(),
             speed: Speed { since: now, n_steps: 0, per_second: None },
             last_line: (now, 0.0),
+            is_over: false,
         }
     }
 
@@ -98,10 +101,8 @@ impl RunProgress {
             None => {}
         }
         if fraction >= 1.0 {
-            // Evaluating what was learned takes a while in which nothing would move.
-            match self.bar.take() {
-                Some(bar) => drop(bar),
-                None => self.console.note(&format!("{passed} of {whole} {unit}: {}", self.figures())),
+            if self.bar.take().is_none() {
+                self.console.note(&format!("{passed} of {whole} {unit}: {}", self.figures()));
             }
         }
     }
@@ -150,7 +151,13 @@ impl Observer for RunProgress {
                 self.show(progress);
             }
             Event::Evaluated(evaluation) => self.console.note(&evaluated(evaluation)),
-            Event::Saved { progress } => tracing::debug!("saved after {} updates", progress.updates),
+            Event::Saved { progress } => {
+                tracing::debug!("saved after {} updates", progress.updates);
+                if self.stop_after.passed_fraction(progress) >= 1.0 && !self.is_over {
+                    self.is_over = true;
+                    self.console.note("Evaluating what was learned ...");
+                }
+            }
         }
     }
 }

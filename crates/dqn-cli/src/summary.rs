@@ -139,21 +139,25 @@ fn samples(report: &Report) -> Option<String> {
     (!lines.is_empty()).then(|| format!("Samples {BEFORE} and after, from the same prompts:\n\n{}", lines.join("\n")))
 }
 
-/// Commands to go on with, each with its purpose.
-pub(crate) fn next_steps(run: &str, report: &Report) -> String {
+/// Commands to go on with, each with its purpose; `has_best` where the run kept its best network on the way.
+pub(crate) fn next_steps(run: &str, has_best: bool, report: &Report) -> String {
+    let config = shell_word(&format!("{run}/config.toml"));
     let run = shell_word(run);
+    let (checkpoint, purpose) = match has_best {
+        true => (" --checkpoint best", "measure the best network on the way"),
+        false => ("", "measure it again"),
+    };
     let prompt = report.samples.iter().map(|sample| sample.prompt.as_str()).find(|prompt| !prompt.is_empty());
     let prompt = prompt.map_or_else(String::new, |prompt| format!(" --prompt {}", shell_word(prompt)));
     let commands = [
-        format!("dqn-cli generate {run}{prompt} --n 5"),
-        format!("dqn-cli eval {run} --split test --checkpoint best"),
-        "dqn-cli config show > my.toml; dqn-cli train --config my.toml".to_owned(),
-        format!("tensorboard --logdir {run}"),
+        ("write more", format!("dqn-cli generate {run}{prompt} --n 5")),
+        (purpose, format!("dqn-cli eval {run}{checkpoint}")),
+        ("change something", format!("dqn-cli config show --config {config} > my.toml")),
+        ("and run that", "dqn-cli train --config my.toml".to_owned()),
+        ("look at the curves", format!("tensorboard --logdir {run}")),
     ];
-    let width = commands.iter().map(|command| command.len()).max().unwrap_or(0);
-    let purposes = ["write more", "the best network on the way", "change something", "look at the curves"];
-    let lines = commands.iter().zip(purposes).map(|(command, purpose)| format!("  {command:width$}  # {purpose}"));
-    format!("The run lies in {run}. Try next:\n{}", lines.collect::<Vec<_>>().join("\n"))
+    let lines: Vec<String> = commands.iter().map(|(purpose, command)| format!("  {purpose:35}  {command}")).collect();
+    format!("The run lies in {run}. Try next:\n{}", lines.join("\n"))
 }
 
 /// A word as a shell reads it back.
@@ -248,6 +252,10 @@ mod tests {
         {
             assert_eq!(shell_word(word), expected);
         }
-        assert!(next_steps("my runs/a", &report()).contains("dqn-cli generate 'my runs/a' --prompt '春 风' --n 5"));
+        let steps = next_steps("my runs/a", false, &report());
+        assert!(steps.contains("dqn-cli generate 'my runs/a' --prompt '春 风' --n 5"), "{steps}");
+        assert!(steps.contains("config show --config 'my runs/a/config.toml' > my.toml"), "{steps}");
+        assert!(!steps.contains("--checkpoint best"), "{steps}");
+        assert!(next_steps("a", true, &report()).contains("dqn-cli eval a --checkpoint best"));
     }
 }

@@ -8,11 +8,6 @@ use crate::console::Console;
 use crate::failure::BadRequest;
 use crate::input;
 
-/// Special tokens and bytes, which every BPE tokenizer has.
-const MIN_BPE_TOKENS: usize = 260;
-/// The special tokens and one more.
-const MIN_TOKENS: usize = 5;
-
 pub(crate) fn run(command: &Tokenizer, console: Console) -> anyhow::Result<()> {
     match command {
         Tokenizer::Train(args) => train(args, console),
@@ -22,11 +17,6 @@ pub(crate) fn run(command: &Tokenizer, console: Console) -> anyhow::Result<()> {
 }
 
 fn train(args: &TokenizerTrain, console: Console) -> anyhow::Result<()> {
-    let least = if args.kind == TokenizerKind::Bpe { MIN_BPE_TOKENS } else { MIN_TOKENS };
-    if args.max_tokens < least {
-        let found = args.max_tokens;
-        return Err(BadRequest(format!("--max-tokens is {found}; it must be at least {least} for this kind")).into());
-    }
     if args.lowercase && args.kind != TokenizerKind::Word {
         return Err(BadRequest("--lowercase is for --kind word".to_owned()).into());
     }

@@ -9,6 +9,7 @@ use dqn_text::Tokenizer;
 use dqn_text::split::Split;
 use dqn_train::experiment::Experiment;
 use dqn_train::report::Report;
+use dqn_train::run::checkpoint::Which;
 use dqn_train::run::directory::{RunDirectory, next_free};
 use dqn_train::run::{atomic, metrics};
 use dqn_train::runner::{self, RunEnd};
@@ -117,7 +118,8 @@ fn finish(
     } else {
         console.result(&format!("\n{text}"))?;
     }
-    console.note(&format!("\n{}", summary::next_steps(&directory.path().display().to_string(), report)));
+    let has_best = directory.checkpoints().path(Which::Best).is_file();
+    console.note(&format!("\n{}", summary::next_steps(&directory.path().display().to_string(), has_best, report)));
     Ok(Ending::Done)
 }
 
@@ -146,7 +148,7 @@ fn header(experiment: &Experiment, directory: &RunDirectory, backend: Backend, d
             }
             None => {
                 let (n_examples, n_tokens) = size(Split::Train);
-                format!("{n_examples} examples ({n_tokens} tokens), undivided")
+                format!("examples: {n_examples} ({n_tokens} tokens), undivided")
             }
         };
         lines.push(format!("text        {sizes}"));
