@@ -12,7 +12,7 @@ const MIN_TOKENS: usize = Special::ALL.len() + 256;
 
 /// Byte-level byte pair encoding; its file is a `tokenizer.json` of the `tokenizers` library.
 ///
-/// Text that reads like a special token ("<eos>") is text: it becomes bytes, never the special token.
+/// Text that reads like a special token (`<eos>`) is text: it becomes bytes, never the special token.
 #[derive(Clone, Debug)]
 pub struct BpeTokenizer {
     inner: Box<HubTokenizer>,
