@@ -1,0 +1,80 @@
+//! `config`, and what is said about faulty experiments.
+
+use crate::program::{BAD_REQUEST, DONE, dqn, tiny};
+
+#[test]
+fn a_sound_experiment_passes() {
+    let folder = tiny(&[]);
+    let ran = dqn(folder.path(), &["config", "check", "--config", "tiny.toml"]).ends_with(DONE);
+    assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("tiny.toml: no fault found\n", ""));
+    dqn(folder.path(), &["config", "check"]).ends_with(DONE);
+}
+
+#[test]
+fn each_fault_is_refused_with_its_place_and_what_is_allowed() {
+    let table: [(&str, &str, &[&str]); 6] = [
+        ("n_prompt_tokens = 1", "n_promt_tokens = 1", &["environment.n_promt_tokens", "n_prompt_tokens"]),
+        ("max_tokens = 6", "max_tokens = \"six\"", &["environment.max_tokens", "six", "integer"]),
+        ("order = 2", "order = 9", &["prior.order: found the integer 9", "from 2 to 5"]),
+        ("kind = \"repetition\"", "kind = \"repetitions\"", &["reward.terms[1].kind", "repetitions"]),
+        ("bootstrap = { kind = \"kl\"", "n_step = 3\nbootstrap = { kind = \"kl\"", &["learner.n_step", "3", "1"]),
+        ("name = \"tiny\"", "name = tiny", &["tiny.toml is not valid TOML", "name = tiny"]),
+    ];
+    for (old, new, parts) in table {
+        let folder = tiny(&[(old, new)]);
+        dqn(folder.path(), &["config", "check", "--config", "tiny.toml"]).is_refused(parts);
+        dqn(folder.path(), &["train", "--config", "tiny.toml"]).is_refused(parts);
+        assert!(!folder.path().join("runs").exists(), "a run was made in spite of {new:?}");
+    }
+}
+
+#[test]
+fn several_faults_are_told_at_once() {
+    let folder = tiny(&[
+        ("n_prompt_tokens = 1", "n_prompt = 1"),
+        ("order = 2", "order = 9"),
+        ("max_tokens = 6", "max_tokens = true"),
+    ]);
+    let ran = dqn(folder.path(), &["config", "check", "--config", "tiny.toml"]).ends_with(BAD_REQUEST);
+    assert!(ran.stderr.contains("3 problems"), "{}", ran.stderr);
+    for place in ["environment.n_prompt", "prior.order", "environment.max_tokens"] {
+        assert!(ran.stderr.contains(place), "{place} is missing in:\n{}", ran.stderr);
+    }
+}
+
+#[test]
+fn show_resolves_defaults_and_changes() {
+    let folder = tiny(&[]);
+    let arguments = ["config", "show", "--config", "tiny.toml", "--set", "learner.discount=0.5", "--set", "name=other"];
+    let shown = dqn(folder.path(), &arguments).ends_with(DONE).stdout;
+    for line in ["discount = 0.5", "name = \"other\"", "print_episodes = false"] {
+        assert!(shown.contains(line), "{line} is missing in:\n{shown}");
+    }
+    // The path is a whole one, so that what was shown means the same from any folder.
+    assert!(shown.contains(folder.path().join("poems.txt").to_str().unwrap()), "{shown}");
+
+    std::fs::create_dir(folder.path().join("elsewhere")).unwrap();
+    std::fs::write(folder.path().join("elsewhere/shown.toml"), &shown).unwrap();
+    let again = dqn(&folder.path().join("elsewhere"), &["config", "show", "--config", "shown.toml"]).ends_with(DONE);
+    assert_eq!(again.stdout, shown);
+}
+
+#[test]
+fn overrides_are_checked_as_the_file_is() {
+    let folder = tiny(&[]);
+    let check = |set: &str| dqn(folder.path(), &["config", "check", "--config", "tiny.toml", "--set", set]);
+    check("prior.order").is_refused(&["prior.order", "="]);
+    check("prior.order=7").is_refused(&["prior.order: found the integer 7"]);
+    check("learner.rate=7").is_refused(&["learner.rate"]);
+    check("prior.order=3").ends_with(DONE);
+}
+
+#[test]
+fn the_schema_is_json_and_the_reference_markdown() {
+    let folder = tiny(&[]);
+    let schema = dqn(folder.path(), &["config", "schema"]).ends_with(DONE).stdout;
+    let schema: serde_json::Value = serde_json::from_str(&schema).unwrap();
+    assert!(schema["properties"]["learner"].is_object());
+    let page = dqn(folder.path(), &["config", "schema", "--markdown"]).ends_with(DONE).stdout;
+    assert!(page.starts_with("# Configuration\n") && page.contains("n_step"), "{page}");
+}

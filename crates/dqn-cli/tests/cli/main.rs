@@ -1,0 +1,10 @@
+//! The program as its users meet it: arguments in, text, files and exit codes out.
+
+mod configs;
+mod faults;
+mod interrupts;
+mod program;
+mod runs;
+mod scores;
+mod terminal;
+mod texts;
