@@ -429,6 +429,8 @@ mod tests {
             ("白日依山尽白日，黄河入海流黄河。", true),
             ("白日依山尽，黄河入海流", false),
             ("白日依山尽，黄河入海流。。", false),
+            // An `<eos>` takes no place in a clause.
+            ("白日依山。，黄河入海流。", false),
             ("白日依山尽，黄河入海。", false),
             ("白日，黄河。", false),
             ("白日依山尽，黄河入海流，白日依山尽。", false),
