@@ -41,6 +41,8 @@ pub(crate) struct RunProgress {
     prints_episodes: bool,
     /// The bar, on a terminal.
     bar: Option<tracing::Span>,
+    /// Whether the bar has moved, so that the time left can be told.
+    bar_moves: bool,
     figures: Figures,
     speed: Speed,
     last_line: (Instant, f64),
@@ -77,6 +79,7 @@ impl RunProgress {
             },
             prints_episodes: config.training.print_episodes && !json,
             bar: (io::stderr().is_terminal() && !console.is_quiet()).then(|| bar(stop_after)),
+            bar_moves: false,
             figures: Figures::default(),
             speed: Speed { since: now, n_steps: 0, per_second: None },
             last_line: (now, 0.0),
@@ -91,6 +94,10 @@ impl RunProgress {
         let fraction = self.stop_after.passed_fraction(progress);
         match &self.bar {
             Some(bar) => {
+                if passed > 0 && !self.bar_moves {
+                    self.bar_moves = true;
+                    bar.pb_set_style(&style(unit, true));
+                }
                 bar.pb_set_position(passed.min(whole));
                 bar.pb_set_message(&self.figures());
             }
@@ -132,6 +139,11 @@ impl Observer for RunProgress {
                 self.console.note(&format!("Going on after {passed} of {whole} {unit}."));
                 self.speed.n_steps = progress.steps;
                 self.last_line.1 = self.stop_after.passed_fraction(progress);
+                if let Some(bar) = &self.bar {
+                    // What was done before this process says nothing about its speed.
+                    bar.pb_set_position(passed.min(whole));
+                    bar.pb_reset_eta();
+                }
             }
             Event::Round { progress, round, exploration } => {
                 let first = progress.episodes - round.episodes.len() as u64 + 1;
@@ -183,12 +195,17 @@ impl Speed {
 
 fn bar(stop_after: Span) -> tracing::Span {
     let (_, whole, unit) = counted(stop_after, Progress::default());
-    let template = format!("{{bar:24}} {{pos}}/{{len}} {unit}, {{eta}} left: {{msg}}");
     let span = tracing::info_span!("training");
-    span.pb_set_style(&ProgressStyle::with_template(&template).expect("the template has known keys only"));
+    span.pb_set_style(&style(unit, false));
     span.pb_set_length(whole);
     span.pb_start();
     span
+}
+
+fn style(unit: &str, moves: bool) -> ProgressStyle {
+    let left = if moves { ", {eta} left" } else { "" };
+    let template = format!("{{bar:24}} {{pos}}/{{len}} {unit}{left}: {{msg}}");
+    ProgressStyle::with_template(&template).expect("the template has known keys only")
 }
 
 /// How far a run has come, how far it goes, and in which unit.

@@ -8,8 +8,9 @@ use dqn_train::stats::Interval;
 /// A column: its head and its cells, where there is something to show.
 type Column = (&'static str, fn(&Evaluation) -> Option<String>);
 
-const COLUMNS: [Column; 9] = [
+const COLUMNS: [Column; 10] = [
     ("return [95 % interval]", |row| Some(interval(row.episode_return))),
+    ("learned minus it, paired", |row| row.learned_minus.map(interval)),
     ("form kept", |row| row.form_kept.map(percent)),
     ("judge perplexity", |row| row.reference_perplexity.map(|value| format!("{value:.1}"))),
     ("policy perplexity", |row| row.policy_perplexity.map(|value| format!("{value:.1}"))),
@@ -83,6 +84,8 @@ pub(crate) mod tests {
         Evaluation {
             policy: policy.to_owned(),
             split,
+            returns: Vec::new(),
+            learned_minus: None,
             episode_return: Interval { mean, low: mean - 0.5, high: mean + 0.5 },
             terms: BTreeMap::new(),
             form_kept: None,

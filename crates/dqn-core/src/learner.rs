@@ -226,16 +226,11 @@ impl<N: QNetwork> Learner for DqnLearner<N> {
 
         let mean = |values: Tensor<2>| (values * batch.valid.clone()).sum() / batch.valid.clone().sum();
         let scalars = Tensor::cat(
-            vec![
-                loss.inner(),
-                mean(q_taken.inner()),
-                mean(target),
-                mean(td_error.inner().abs()),
-                gradient_norm,
-            ],
+            vec![loss.inner(), mean(q_taken.inner()), mean(target), mean(td_error.inner().abs()), gradient_norm],
             0,
         );
-        let scalars: Vec<f32> = scalars.into_data().convert::<f32>().try_to_vec().expect("the scalars are 32-bit floats");
+        let scalars: Vec<f32> =
+            scalars.into_data().convert::<f32>().try_to_vec().expect("the scalars are 32-bit floats");
         let [loss, mean_q, mean_target, mean_td_error, gradient_norm] =
             scalars.try_into().expect("five scalars were read back");
         if !loss.is_finite() {

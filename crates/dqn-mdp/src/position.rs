@@ -99,7 +99,8 @@ mod tests {
             (2, 0, 2),
             (2, 0, 2),
         ];
-        let expected: Vec<u32> = places.iter().map(|(clause, length, first)| (clause * 4 + length) * 4 + first).collect();
+        let expected: Vec<u32> =
+            places.iter().map(|(clause, length, first)| (clause * 4 + length) * 4 + first).collect();
         assert_eq!(encoder.ids(&text), expected);
         assert!(expected.iter().all(|&id| (id as usize) < encoder.n_ids()));
         assert_eq!(PositionEncoder::None.ids(&text), [0; 11]);

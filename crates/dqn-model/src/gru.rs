@@ -1,8 +1,8 @@
 //! The gated recurrent unit.
 
 use burn::module::{Module, Param};
-use burn::tensor::activation::{sigmoid, tanh};
 use burn::tensor::Tensor;
+use burn::tensor::activation::{sigmoid, tanh};
 use rand::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -98,7 +98,8 @@ impl Head {
     /// - `features`: `[rows, width]`; `actions`: `[rows]`
     pub fn q_taken(&self, features: Tensor<2>, actions: Tensor<1, Int>) -> Tensor<1> {
         let weights = self.weight.val().select(0, actions.clone());
-        let advantages = (features.clone() * weights).sum_dim(1).squeeze_dim::<1>(1) + self.bias.val().select(0, actions);
+        let advantages =
+            (features.clone() * weights).sum_dim(1).squeeze_dim::<1>(1) + self.bias.val().select(0, actions);
         match &self.state_value {
             None => advantages,
             Some(state_value) => {

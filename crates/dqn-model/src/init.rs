@@ -5,8 +5,8 @@
 
 use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
-use rand::distr::{Distribution, Uniform};
 use rand::Rng;
+use rand::distr::{Distribution, Uniform};
 use rand_distr::{Normal, StandardUniform};
 
 /// Draws parameters from one stream onto one device.

@@ -8,11 +8,11 @@ use rand::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::GruConfig;
 use crate::embedding::TokenEmbedding;
 use crate::head::{Head, HeadConfig};
 use crate::init::Init;
 use crate::torso::{DecodeState, Torso, TorsoConfig};
-use crate::GruConfig;
 
 /// The Q-network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -267,7 +267,8 @@ mod tests {
         let device = Device::flex();
         let ordered = Texts { tokens: vec![vec![1, 2, 3]], positions: vec![vec![0, 0, 0]] };
         let swapped = Texts { tokens: vec![vec![2, 1, 3]], positions: vec![vec![0, 0, 0]] };
-        let seeing = torsos().into_iter().filter(|torso| !matches!(torso, TorsoConfig::Mlp(mlp) if mlp.window_tokens < 3));
+        let seeing =
+            torsos().into_iter().filter(|torso| !matches!(torso, TorsoConfig::Mlp(mlp) if mlp.window_tokens < 3));
         for torso in seeing {
             let network = network(torso, heads()[0], false, &device);
             let values = |texts: &Texts| -> Vec<f32> {

@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use burn::tensor::activation::log_softmax;
 use burn::tensor::Tensor;
+use burn::tensor::activation::log_softmax;
 use dqn_core::batch::DeviceBatch;
 use dqn_core::{Policy, Prior, QNetwork, Window};
 use dqn_env::RewardSum;
 use dqn_mdp::{ActionMask, Seed, Start, TokenId, Trajectory};
 use dqn_model::TextQNetwork;
 use dqn_score::{Bleu, BleuConfig, NgramIndex, distinct_n, unique_fraction};
-use dqn_text::split::Split;
 use dqn_text::Special;
+use dqn_text::split::Split;
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
@@ -28,6 +28,12 @@ pub struct Evaluation {
     pub split: Split,
     /// Mean return with its 95 % bootstrap interval.
     pub episode_return: Interval,
+    /// Return of every episode, in the order of the starts; not stored.
+    #[serde(skip)]
+    pub returns: Vec<f64>,
+    /// Mean return of the learned policy minus that of this one from the same starts, with its 95 % paired bootstrap
+    /// interval; absent for the learned policy itself and for what people wrote.
+    pub learned_minus: Option<Interval>,
     /// Mean of each reward term's share of the return.
     pub terms: BTreeMap<String, f64>,
     /// Share of texts in the form that the reward asks for.
@@ -114,11 +120,7 @@ impl<'a> Evaluator<'a> {
     ///
     /// # Errors
     /// As [`Evaluator::episodes`].
-    pub fn network_episodes(
-        &mut self,
-        network: &TextQNetwork,
-        policy: Policy,
-    ) -> Result<Vec<Trajectory>, TrainError> {
+    pub fn network_episodes(&mut self, network: &TextQNetwork, policy: Policy) -> Result<Vec<Trajectory>, TrainError> {
         let experiment = self.experiment;
         let mut rng = Seed(experiment.config.evaluation.seed).stream("evaluation");
         let prior = experiment.acting_prior(policy);
@@ -212,6 +214,8 @@ impl<'a> Evaluator<'a> {
             policy: name.to_owned(),
             split: self.split,
             episode_return: bootstrap_mean(&returns, experiment.config.evaluation.seed),
+            returns,
+            learned_minus: None,
             terms,
             form_kept: experiment.form.as_ref().filter(|_| is_text).map(|form| {
                 let kept = episodes.iter().filter(|episode| form.kept(&episode.tokens)).count();
@@ -244,15 +248,16 @@ impl<'a> Evaluator<'a> {
         let mut rendered: HashMap<&[TokenId], Vec<String>> = HashMap::new();
         for episode in episodes {
             let prompt = &episode.start()[1..];
-            rendered.entry(prompt).or_insert_with(|| prompts.references[prompt].iter().map(|text| render(text)).collect());
+            rendered
+                .entry(prompt)
+                .or_insert_with(|| prompts.references[prompt].iter().map(|text| render(text)).collect());
         }
         let references: Vec<Vec<&str>> = episodes
             .iter()
             .map(|episode| rendered[&episode.start()[1..]].iter().map(String::as_str).collect())
             .collect();
         let hypotheses: Vec<&str> = hypotheses.iter().map(String::as_str).collect();
-        let config =
-            BleuConfig { tokenize: self.experiment.config.evaluation.bleu_tokenizer, ..BleuConfig::default() };
+        let config = BleuConfig { tokenize: self.experiment.config.evaluation.bleu_tokenizer, ..BleuConfig::default() };
         let bleu = Bleu::new(config);
         let n_references: HashSet<usize> = references.iter().map(Vec::len).collect();
         let score = bleu.corpus(&hypotheses, &references)?;

@@ -69,10 +69,7 @@ impl Experiment {
     ///
     /// # Errors
     /// When the text cannot be used or the reward does not fit it.
-    pub fn build(
-        config: ExperimentConfig,
-        tokenizer: Option<TextTokenizer>,
-    ) -> Result<Self, TrainError> {
+    pub fn build(config: ExperimentConfig, tokenizer: Option<TextTokenizer>) -> Result<Self, TrainError> {
         let Some(section) = &config.corpus else { return Self::without_text(config) };
         let text = TextData::read(&config, section, tokenizer)?;
         let vocab = text.tokenizer.vocab().clone();
@@ -312,7 +309,10 @@ impl Task {
     /// # Errors
     /// When the prompt leaves no room to write.
     pub fn with_prompt(mut self, prompt: Vec<TokenId>) -> Result<Self, TrainError> {
-        self.prompts = Some(Prompts { references: HashMap::from([(prompt.clone(), Vec::new())]).into(), prompts: [prompt].into() });
+        self.prompts = Some(Prompts {
+            references: HashMap::from([(prompt.clone(), Vec::new())]).into(),
+            prompts: [prompt].into(),
+        });
         self.environment()?;
         Ok(self)
     }

@@ -55,8 +55,7 @@ pub fn play(
             let step = environments[index].step(action)?;
             episodes[index].push(action, &step, environments[index].allowed());
         }
-        let still: Vec<usize> =
-            (0..running.len()).filter(|&row| !episodes[running[row]].outcome.is_end()).collect();
+        let still: Vec<usize> = (0..running.len()).filter(|&row| !episodes[running[row]].outcome.is_end()).collect();
         running = still.iter().map(|&row| running[row]).collect();
         kept = Some(still);
     }
@@ -108,7 +107,8 @@ impl<'a, N: QNetwork> NetworkPlayer<'a, N> {
             });
             preferences(q, log_prior, temperature, &mut self.scratch);
             let allowed = |action: usize| view.allowed.allows(ActionId(action as u32));
-            let weight = |(action, &value): (usize, &f32)| if allowed(action) { f64::from(value) } else { f64::NEG_INFINITY };
+            let weight =
+                |(action, &value): (usize, &f32)| if allowed(action) { f64::from(value) } else { f64::NEG_INFINITY };
             let weights: Vec<f64> = self.scratch.iter().enumerate().map(weight).collect();
             let highest = weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let total = highest + weights.iter().map(|weight| (weight - highest).exp()).sum::<f64>().ln();

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::TrainError;
 use crate::evaluation::{Evaluation, Evaluator, PolicyPerplexity};
 use crate::experiment::Experiment;
+use crate::stats::paired_difference;
 
 /// The splits a result is reported on: one where all parts of the run see the same text.
 pub fn reported(experiment: &Experiment) -> &'static [Split] {
@@ -85,6 +86,7 @@ pub fn evaluate(
             }
             report.rows.push(row);
         }
+        compare(&mut report.rows, split, policies[0].0, experiment.config.evaluation.seed);
         report.rows.extend(evaluator.human()?);
     }
     report.generalisation_gap = gap(&report.rows, policies[0].0);
@@ -130,6 +132,15 @@ fn samples(experiment: &Experiment, before: &[Trajectory], after: &[Trajectory])
         after_return: after.episode_return(),
     };
     before.iter().zip(after).take(experiment.config.evaluation.n_samples).map(sample).collect()
+}
+
+/// Tells every row of `split` by how much the policy called `policy` exceeds it from the same starts.
+fn compare(rows: &mut [Evaluation], split: Split, policy: &str, seed: u64) {
+    let is_learned = |row: &&Evaluation| row.split == split && row.policy == policy;
+    let Some(learned) = rows.iter().find(is_learned).map(|row| row.returns.clone()) else { return };
+    for row in rows.iter_mut().filter(|row| row.split == split && row.policy != policy) {
+        row.learned_minus = Some(paired_difference(&learned, &row.returns, seed).difference);
+    }
 }
 
 fn gap(rows: &[Evaluation], policy: &str) -> Option<f64> {

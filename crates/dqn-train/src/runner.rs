@@ -167,8 +167,8 @@ pub fn load_network(
 fn runner_state(checkpoint: &Checkpoint) -> Result<RunnerState, TrainError> {
     let missing = || CoreError::MissingPart { part: RUNNER.to_owned() };
     let bytes = checkpoint.parts.get(RUNNER).ok_or_else(missing)?;
-    let unfit = |error: serde_json::Error| CoreError::Unfit { part: RUNNER.to_owned(), message: error.to_string() };
-    Ok(serde_json::from_slice(bytes).map_err(unfit)?)
+    let unfit = |error: postcard::Error| CoreError::Unfit { part: RUNNER.to_owned(), message: error.to_string() };
+    Ok(postcard::from_bytes(bytes).map_err(unfit)?)
 }
 
 /// Runs an experiment to its end, or until `stop` is set.
@@ -217,8 +217,11 @@ pub fn run(
             observer.on(Event::Evaluated(&evaluation));
         }
         let stopped = stop.load(Ordering::SeqCst);
-        let due =
-            runner.is_due(training.progress(), |state| &mut state.n_checkpoints, |every| every.checkpoint_every_updates);
+        let due = runner.is_due(
+            training.progress(),
+            |state| &mut state.n_checkpoints,
+            |every| every.checkpoint_every_updates,
+        );
         if due || stopped {
             runner.save(&training)?;
             observer.on(Event::Saved { progress: training.progress() });
@@ -373,8 +376,8 @@ impl Runner<'_> {
             progress: training.progress(),
             ..self.state
         };
-        let internal = |error: serde_json::Error| TrainError::Internal { message: format!("saving the run: {error}") };
-        parts.insert(RUNNER.to_owned(), serde_json::to_vec(&state).map_err(internal)?);
+        let internal = |error: postcard::Error| TrainError::Internal { message: format!("saving the run: {error}") };
+        parts.insert(RUNNER.to_owned(), postcard::to_stdvec(&state).map_err(internal)?);
         let header = CheckpointHeader::new(&self.experiment.config.to_toml()?, training.progress().updates);
         Ok(Checkpoint { header, parts })
     }

@@ -58,8 +58,7 @@ impl TextData {
                 }
             }
             None => {
-                let all: Vec<String> =
-                    corpus.documents.into_iter().flat_map(|document| document.examples).collect();
+                let all: Vec<String> = corpus.documents.into_iter().flat_map(|document| document.examples).collect();
                 for part in Split::ALL {
                     texts.insert(part, all.clone());
                 }
@@ -88,7 +87,8 @@ impl TextData {
             let examples = examples.iter().map(|example| tokenizer.encode(example)).collect::<Result<_, _>>()?;
             Ok(Part { examples })
         };
-        let parts = texts.iter().map(|(&part, examples)| Ok((part, encode(examples)?))).collect::<Result<_, TrainError>>()?;
+        let parts =
+            texts.iter().map(|(&part, examples)| Ok((part, encode(examples)?))).collect::<Result<_, TrainError>>()?;
         Ok(Self { tokenizer, fingerprint, n_moved_duplicates, parts })
     }
 
@@ -102,8 +102,7 @@ fn read_source(source: &CorpusSource) -> Result<(String, Vec<u8>), TrainError> {
     match source {
         CorpusSource::Builtin(name) => Ok((format!("builtin text {name}"), builtin::text(name)?.as_bytes().to_vec())),
         CorpusSource::Path(path) => {
-            let bytes =
-                std::fs::read(path).map_err(|source| TrainError::Read { path: path.clone(), source })?;
+            let bytes = std::fs::read(path).map_err(|source| TrainError::Read { path: path.clone(), source })?;
             Ok((path.display().to_string(), bytes))
         }
         CorpusSource::Texts(texts) => Ok(("corpus.source.texts".to_owned(), texts.join("\n").into_bytes())),

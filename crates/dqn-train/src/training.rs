@@ -158,8 +158,7 @@ impl<'a> Training<'a> {
         let mut parts = self.learner.save()?;
         let internal = |what: &str, error: String| TrainError::Internal { message: format!("{what}: {error}") };
         let state = serde_json::to_vec(&self.state).map_err(|error| internal("saving the state", error.to_string()))?;
-        let replay =
-            postcard::to_stdvec(&self.replay).map_err(|error| internal("saving replay", error.to_string()))?;
+        let replay = postcard::to_stdvec(&self.replay).map_err(|error| internal("saving replay", error.to_string()))?;
         parts.insert(STATE.to_owned(), state);
         parts.insert(REPLAY.to_owned(), replay);
         Ok(parts)
@@ -170,9 +169,8 @@ impl<'a> Training<'a> {
     /// # Errors
     /// When a part is missing or does not fit this experiment.
     pub fn load(&mut self, parts: &BTreeMap<String, Vec<u8>>) -> Result<(), TrainError> {
-        let part = |name: &str| {
-            parts.get(name).ok_or_else(|| dqn_core::CoreError::MissingPart { part: name.to_owned() })
-        };
+        let part =
+            |name: &str| parts.get(name).ok_or_else(|| dqn_core::CoreError::MissingPart { part: name.to_owned() });
         let unfit = |name: &str, message: String| dqn_core::CoreError::Unfit { part: name.to_owned(), message };
         let state = serde_json::from_slice(part(STATE)?).map_err(|error| unfit(STATE, error.to_string()))?;
         let replay = postcard::from_bytes(part(REPLAY)?).map_err(|error| unfit(REPLAY, error.to_string()))?;

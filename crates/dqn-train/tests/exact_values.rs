@@ -94,7 +94,8 @@ fn the_squared_error_finds_the_same_values() {
 
 #[test]
 fn the_probes_reach_their_values() {
-    let written = ["constant_reward", "observed_reward", "discounted_reward", "action_reward", "observed_action_reward"];
+    let written =
+        ["constant_reward", "observed_reward", "discounted_reward", "action_reward", "observed_action_reward"];
     for (name, written) in ProbeName::ALL.into_iter().zip(written) {
         check(&format!(r#"{{ kind = "probe", name = "{written}" }}"#), &name.build(), 0.99, "");
     }

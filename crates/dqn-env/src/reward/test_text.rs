@@ -12,7 +12,7 @@ pub(super) struct Characters {
 impl Characters {
     /// The tokenizer whose vocabulary is the characters of `known`.
     pub(super) fn new(known: &str) -> Self {
-        Self { vocab: Vocab::new(known.chars().map(String::from)).unwrap() }
+        Self { vocab: Vocab::new(known.chars().map(String::from)).expect("the words of the tests are distinct") }
     }
 
     /// The tokens of `text`, `。` read as `<eos>`.

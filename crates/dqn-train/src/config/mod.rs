@@ -264,7 +264,8 @@ impl ExperimentConfig {
     /// [`TrainError::ConfigSyntax`] for a file that is not TOML, [`TrainError::Override`] for an override that cannot be
     /// applied, [`TrainError::InvalidConfig`] with every fault of the content.
     pub fn from_toml(text: &str, origin: &str, overrides: &[String]) -> Result<Self, TrainError> {
-        let syntax = |error: toml::de::Error| TrainError::ConfigSyntax { origin: origin.to_owned(), message: error.to_string() };
+        let syntax =
+            |error: toml::de::Error| TrainError::ConfigSyntax { origin: origin.to_owned(), message: error.to_string() };
         let mut table: toml::Table = text.parse().map_err(syntax)?;
         let mut lines = check::Lines::of(text);
         for assignment in overrides {
@@ -307,13 +308,15 @@ impl ExperimentConfig {
         let mut fault = |path: &str, found: String, allowed: &str| {
             faults.push(Problem { path: path.to_owned(), found, message: allowed.to_owned(), line: None });
         };
-        let needs_text = matches!(
-            self.environment,
-            EnvironmentConfig::NextToken { .. } | EnvironmentConfig::Generation { .. }
-        );
+        let needs_text =
+            matches!(self.environment, EnvironmentConfig::NextToken { .. } | EnvironmentConfig::Generation { .. });
         let is_generation = matches!(self.environment, EnvironmentConfig::Generation { .. });
         if needs_text && self.corpus.is_none() {
-            fault("corpus", "nothing".to_owned(), "this environment needs a text: [corpus] source = { path = \"...\" }");
+            fault(
+                "corpus",
+                "nothing".to_owned(),
+                "this environment needs a text: [corpus] source = { path = \"...\" }",
+            );
         }
         if !needs_text && self.corpus.is_some() {
             fault("corpus", "a text".to_owned(), "this environment brings its own text; remove the section");
@@ -354,7 +357,11 @@ impl ExperimentConfig {
         match &self.exploration {
             Exploration::EpsilonGreedy { epsilon, from_prior } => {
                 if *from_prior && self.prior.is_none() {
-                    fault("exploration.from_prior", "true".to_owned(), "drawing from the prior needs a [prior] section");
+                    fault(
+                        "exploration.from_prior",
+                        "true".to_owned(),
+                        "drawing from the prior needs a [prior] section",
+                    );
                 }
                 faults.extend(within("exploration.epsilon", epsilon.bounds(), 0.0, 1.0, "a probability from 0 to 1"));
             }
