@@ -1,5 +1,7 @@
 //! A run that is killed at random moments and resumed ends with the same parameters, bit for bit, as one that was not.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};

@@ -7,7 +7,7 @@ use burn::tensor::activation::log_softmax;
 use dqn_core::batch::DeviceBatch;
 use dqn_core::{Policy, Prior, QNetwork, Window};
 use dqn_env::RewardSum;
-use dqn_mdp::{ActionMask, Seed, Start, TokenId, Trajectory};
+use dqn_mdp::{Seed, Start, TokenId, Trajectory};
 use dqn_model::TextQNetwork;
 use dqn_score::{Bleu, BleuConfig, NgramIndex, distinct_n, unique_fraction};
 use dqn_text::Special;
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 use crate::experiment::{Experiment, Task};
-use crate::play::{NetworkPlayer, Player, ScriptedPlayer, play};
+use crate::play::{Narrowing, NetworkPlayer, Player, ScriptedPlayer, play};
 use crate::stats::{Interval, bootstrap_mean};
 
 /// What one policy did on the prompts of one split.
@@ -154,7 +154,7 @@ impl<'a> Evaluator<'a> {
         let mut scripted = |evaluator: &mut Self,
                             name: &str,
                             prior: Option<&dyn Prior>,
-                            narrow: Option<&dyn Fn(&[TokenId]) -> ActionMask>|
+                            narrow: Option<&Narrowing<'_>>|
          -> Result<(), TrainError> {
             let mut rng = seed.stream(name);
             let episodes = evaluator.episodes(&mut ScriptedPlayer { prior, narrow, n_actions, rng: &mut rng })?;

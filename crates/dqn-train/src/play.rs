@@ -220,12 +220,15 @@ pub fn sequence_input<'a>(
     SequenceInput { tokens: matrix(tokens, time), positions: matrix(places, time), decisions: matrix(decisions, 1) }
 }
 
+/// Tells the actions that a prescribed form leaves open after a text.
+pub type Narrowing<'a> = dyn Fn(&[TokenId]) -> ActionMask + 'a;
+
 /// Plays without values: uniformly or by a prior, perhaps within a prescribed form.
 pub struct ScriptedPlayer<'a> {
     /// The policy to draw from; none draws uniformly.
     pub prior: Option<&'a dyn Prior>,
     /// Narrows what a text allows.
-    pub narrow: Option<&'a dyn Fn(&[TokenId]) -> ActionMask>,
+    pub narrow: Option<&'a Narrowing<'a>>,
     /// Number of actions of the task.
     pub n_actions: usize,
     /// Where the draws come from.

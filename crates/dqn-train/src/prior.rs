@@ -17,9 +17,12 @@ pub struct NgramPrior {
     actions: Arc<ActionTable>,
     /// Rows by context: a context recurs within a batch and between updates, and a row costs a pass over the
     /// vocabulary.
-    rows: Mutex<HashMap<Box<[TokenId]>, Arc<[f32]>>>,
+    rows: Mutex<Rows>,
     max_rows: usize,
 }
+
+/// Log-probabilities of all actions by context.
+type Rows = HashMap<Box<[TokenId]>, Arc<[f32]>>;
 
 /// Memory that cached rows may take together.
 const CACHE_BYTES: usize = 64 << 20;

@@ -1,6 +1,8 @@
 //! Learned values against exact ones: the whole path from a configuration to a network, on tasks whose values are
 //! known.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use burn::tensor::Device;
 use dqn_core::QNetwork;
 use dqn_env::{ProbeName, Tabular, TabularName};

@@ -1,5 +1,7 @@
 //! A run that was interrupted ends where an undisturbed one ends, bit for bit.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -1,5 +1,7 @@
 //! The program as its users meet it: arguments in, text, files and exit codes out.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod configs;
 mod faults;
 mod interrupts;
