@@ -107,10 +107,8 @@ impl RunProgress {
             }
             None => {}
         }
-        if fraction >= 1.0 {
-            if self.bar.take().is_none() {
-                self.console.note(&format!("{passed} of {whole} {unit}: {}", self.figures()));
-            }
+        if fraction >= 1.0 && self.bar.take().is_none() {
+            self.console.note(&format!("{passed} of {whole} {unit}: {}", self.figures()));
         }
     }
 

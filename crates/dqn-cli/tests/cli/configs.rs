@@ -22,8 +22,8 @@ fn each_fault_is_refused_with_its_place_and_what_is_allowed() {
     ];
     for (old, new, parts) in table {
         let folder = tiny(&[(old, new)]);
-        dqn(folder.path(), &["config", "check", "--config", "tiny.toml"]).is_refused(parts);
-        dqn(folder.path(), &["train", "--config", "tiny.toml"]).is_refused(parts);
+        dqn(folder.path(), &["config", "check", "--config", "tiny.toml"]).must_be_refused(parts);
+        dqn(folder.path(), &["train", "--config", "tiny.toml"]).must_be_refused(parts);
         assert!(!folder.path().join("runs").exists(), "a run was made in spite of {new:?}");
     }
 }
@@ -63,9 +63,9 @@ fn show_resolves_defaults_and_changes() {
 fn overrides_are_checked_as_the_file_is() {
     let folder = tiny(&[]);
     let check = |set: &str| dqn(folder.path(), &["config", "check", "--config", "tiny.toml", "--set", set]);
-    check("prior.order").is_refused(&["prior.order", "="]);
-    check("prior.order=7").is_refused(&["prior.order: found the integer 7"]);
-    check("learner.rate=7").is_refused(&["learner.rate"]);
+    check("prior.order").must_be_refused(&["prior.order", "="]);
+    check("prior.order=7").must_be_refused(&["prior.order: found the integer 7"]);
+    check("learner.rate=7").must_be_refused(&["learner.rate"]);
     check("prior.order=3").ends_with(DONE);
 }
 

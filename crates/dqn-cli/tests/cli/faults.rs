@@ -12,7 +12,7 @@ fn train_on(text: Option<&[u8]>, parts: &[&str]) {
         Some(text) => fs::write(&poems, text).unwrap(),
         None => fs::remove_file(&poems).unwrap(),
     }
-    dqn(folder.path(), &["train", "--config", "tiny.toml"]).is_refused(parts);
+    dqn(folder.path(), &["train", "--config", "tiny.toml"]).must_be_refused(parts);
     assert!(!folder.path().join("runs").exists());
 }
 
@@ -29,13 +29,13 @@ fn texts_that_cannot_be_learned_from_are_refused() {
 fn backends_that_are_unknown_or_not_compiled_in_are_told_apart() {
     let folder = tiny(&[]);
     let train = |backend: &str| dqn(folder.path(), &["train", "--config", "tiny.toml", "--backend", backend]);
-    train("tpu").is_refused(&["there is no backend \"tpu\"", "flex, ndarray, wgpu, cuda", "compiled in: "]);
+    train("tpu").must_be_refused(&["there is no backend \"tpu\"", "flex, ndarray, wgpu, cuda", "compiled in: "]);
     let listed = dqn(folder.path(), &["backends"]).ends_with(DONE).stdout;
     assert_eq!(listed.lines().count(), 4);
     for line in listed.lines().filter(|line| line.contains("not compiled in")) {
         let backend = line.split_whitespace().next().unwrap();
         let flags = format!("--no-default-features --features {backend}");
-        train(backend).is_refused(&["is not compiled into this program", "which has: ", &flags]);
+        train(backend).must_be_refused(&["is not compiled into this program", "which has: ", &flags]);
     }
 }
 
@@ -44,36 +44,37 @@ fn places_where_no_run_can_be_made_are_refused() {
     let folder = tiny(&[]);
     // A folder below a file can be made by nobody, not even by those whom permissions do not bind.
     let below_a_file = ["train", "--config", "tiny.toml", "--run-dir", "poems.txt/run"];
-    dqn(folder.path(), &below_a_file).is_refused(&["cannot create the run directory poems.txt/run", "Not a directory"]);
+    dqn(folder.path(), &below_a_file)
+        .must_be_refused(&["cannot create the run directory poems.txt/run", "Not a directory"]);
     fs::create_dir(folder.path().join("full")).unwrap();
     fs::write(folder.path().join("full/thesis.txt"), "mine").unwrap();
     let occupied = ["train", "--config", "tiny.toml", "--run-dir", "full"];
-    dqn(folder.path(), &occupied).is_refused(&["the run directory full is not empty", "thesis.txt"]);
+    dqn(folder.path(), &occupied).must_be_refused(&["the run directory full is not empty", "thesis.txt"]);
     assert_eq!(fs::read_dir(folder.path().join("full")).unwrap().count(), 1);
     for arguments in
         [&["eval", "full"][..], &["generate", "full"], &["train", "--resume", "full"], &["eval", "nowhere"]]
     {
-        dqn(folder.path(), arguments).is_refused(&["is not a run directory", "run.json"]);
+        dqn(folder.path(), arguments).must_be_refused(&["is not a run directory", "run.json"]);
     }
 }
 
 #[test]
-fn a_run_of_another_version_is_refused() {
+fn a_run_of_another_version_must_be_refused() {
     let (folder, run) = copied_run();
     fs::write(run.join("run.json"), r#"{"format":9,"program_version":"4.2.0"}"#).unwrap();
     for arguments in [&["eval", "run"][..], &["generate", "run"], &["train", "--resume", "run"]] {
-        dqn(folder.path(), arguments).is_refused(&["has format 9, written by version 4.2.0"]);
+        dqn(folder.path(), arguments).must_be_refused(&["has format 9, written by version 4.2.0"]);
     }
 }
 
 #[test]
-fn a_run_whose_text_has_changed_is_refused() {
+fn a_run_whose_text_has_changed_must_be_refused() {
     let folder = tiny(&[("updates = 20", "updates = 1")]);
     dqn(folder.path(), &["train", "--config", "tiny.toml", "--run-dir", "run"]).ends_with(DONE);
     let poems = folder.path().join("poems.txt");
     let longer = fs::read_to_string(&poems).unwrap() + "花月春江\n江月春花\n";
     fs::write(poems, longer).unwrap();
-    dqn(folder.path(), &["eval", "run"]).is_refused(&["the corpus has changed since the run began"]);
+    dqn(folder.path(), &["eval", "run"]).must_be_refused(&["the corpus has changed since the run began"]);
 }
 
 #[test]
@@ -91,7 +92,7 @@ fn damaged_checkpoints_are_noticed() {
     }
     for n_kept in [0, 10, 40, n_bytes / 2, n_bytes - 1] {
         fs::write(&last, &whole[..n_kept]).unwrap();
-        dqn(folder.path(), &["eval", "run"]).is_refused(&["last.ckpt is damaged"]);
+        dqn(folder.path(), &["eval", "run"]).must_be_refused(&["last.ckpt is damaged"]);
     }
     // The one before it is whole: the run goes on from there and says so.
     let resumed = dqn(folder.path(), &["train", "--resume", "run"]).ends_with(DONE);
@@ -107,7 +108,8 @@ fn damaged_checkpoints_are_noticed() {
 
 #[test]
 fn checkpoints_that_were_not_kept_are_refused() {
-    dqn(trained(), &["eval", "runs/tiny-1", "--checkpoint", "7"]).is_refused(&["there is no checkpoint", "0000000007"]);
+    dqn(trained(), &["eval", "runs/tiny-1", "--checkpoint", "7"])
+        .must_be_refused(&["there is no checkpoint", "0000000007"]);
 }
 
 /// A limit on the size of files is met like a full disk: a write fails while a run goes on.
@@ -173,7 +175,7 @@ fn arguments_that_would_change_nothing_are_refused() {
         (&["tokenizer", "train", "--corpus", "poems.txt", "--output", "t.json", "--lowercase"], "--lowercase is for"),
     ];
     for (arguments, part) in table {
-        dqn(folder, arguments).is_refused(&[part]);
+        dqn(folder, arguments).must_be_refused(&[part]);
     }
 }
 

@@ -54,8 +54,9 @@ fn an_interrupted_run_is_saved_and_goes_on() {
 
     // While one process learns, another may look on, but neither begin nor go on there.
     let resume = dqn(folder.path(), &["train", "--resume", "run"]);
-    resume.is_refused(&["the run directory run is in use by process", &first.id().to_string()]);
-    dqn(folder.path(), &["train", "--config", "tiny.toml", "--run-dir", "run"]).is_refused(&["the run directory run"]);
+    resume.must_be_refused(&["the run directory run is in use by process", &first.id().to_string()]);
+    dqn(folder.path(), &["train", "--config", "tiny.toml", "--run-dir", "run"])
+        .must_be_refused(&["the run directory run"]);
 
     let first = interrupt(first).ends_with(INTERRUPTED);
     assert!(first.stderr.contains("Go on with: dqn-cli train --resume run"), "{}", first.stderr);

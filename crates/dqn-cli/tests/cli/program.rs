@@ -88,7 +88,7 @@ impl Ran {
 
     /// Checks that the request was refused with a message that holds each of `parts`, and with nothing else.
     #[track_caller]
-    pub(crate) fn is_refused(self, parts: &[&str]) {
+    pub(crate) fn must_be_refused(self, parts: &[&str]) {
         let ran = self.ends_with(BAD_REQUEST);
         assert!(ran.stderr.starts_with("error: "), "{}", ran.stderr);
         assert_eq!(ran.stdout, "");

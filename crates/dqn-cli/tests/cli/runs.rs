@@ -157,7 +157,7 @@ fn generate_writes_one_object_for_each_text() {
 #[test]
 fn unknown_characters_in_a_prompt_are_named() {
     let ran = dqn(trained(), &["generate", RUN, "--prompt", "春xy"]);
-    ran.is_refused(&["the prompt \"春xy\" holds \"x\", \"y\"", "vocabulary"]);
+    ran.must_be_refused(&["the prompt \"春xy\" holds \"x\", \"y\"", "vocabulary"]);
 }
 
 #[test]
@@ -193,9 +193,9 @@ fn episodes_are_printed_where_the_experiment_asks_for_it() {
     }
     // The text is not divided, so there is one table; and a text that is given has no prompt to choose.
     assert!(ran.stdout.contains("On train prompts") && !ran.stdout.contains("On test prompts"), "{}", ran.stdout);
-    dqn(folder.path(), &["generate", "runs/by-heart-1", "--prompt", "你"]).is_refused(&["a prompt"]);
+    dqn(folder.path(), &["generate", "runs/by-heart-1", "--prompt", "你"]).must_be_refused(&["a prompt"]);
     let greedy = ["generate", "runs/by-heart-1", "--temperature", "2"];
-    dqn(folder.path(), &greedy).is_refused(&["--temperature changes nothing"]);
+    dqn(folder.path(), &greedy).must_be_refused(&["--temperature changes nothing"]);
     let json = dqn(folder.path(), &["train", "--config", "by-heart.toml", "--json"]).ends_with(DONE);
     assert_eq!(json.stdout.lines().count(), 1, "{}", json.stdout);
 }

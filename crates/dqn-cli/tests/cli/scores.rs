@@ -105,10 +105,10 @@ fn texts_that_cannot_be_scored_are_refused() {
     fs::write(folder.path().join("latin.txt"), b"a\nfa\xe7ade\n").unwrap();
     let score = |arguments: &[&str]| dqn(folder.path(), &[&["score"], arguments].concat());
     score(&["bleu", "--hypotheses", "two.txt", "--references", "three.txt"])
-        .is_refused(&["three.txt has 3 lines, two.txt has 2"]);
-    score(&["bleu", "--hypotheses", "two.txt"]).is_refused(&["--references"]);
-    score(&["repetition", "--hypotheses", "empty.txt"]).is_refused(&["empty.txt holds no line"]);
-    score(&["repetition", "--hypotheses", "missing.txt"]).is_refused(&["cannot read missing.txt"]);
-    score(&["repetition", "--hypotheses", "latin.txt"]).is_refused(&["latin.txt is not UTF-8", "0xe7", "line 2"]);
-    score(&["repetition", "--hypotheses", "two.txt", "--tokenize", "words"]).is_refused(&["13a, zh, char, none"]);
+        .must_be_refused(&["three.txt has 3 lines, two.txt has 2"]);
+    score(&["bleu", "--hypotheses", "two.txt"]).must_be_refused(&["--references"]);
+    score(&["repetition", "--hypotheses", "empty.txt"]).must_be_refused(&["empty.txt holds no line"]);
+    score(&["repetition", "--hypotheses", "missing.txt"]).must_be_refused(&["cannot read missing.txt"]);
+    score(&["repetition", "--hypotheses", "latin.txt"]).must_be_refused(&["latin.txt is not UTF-8", "0xe7", "line 2"]);
+    score(&["repetition", "--hypotheses", "two.txt", "--tokenize", "words"]).must_be_refused(&["13a, zh, char, none"]);
 }

@@ -44,11 +44,11 @@ fn tokenizer_settings_count() {
         let ran = train(more).ends_with(DONE);
         assert!(ran.stderr.ends_with(&format!(" with {n_tokens} tokens\n")), "{more:?}: {}", ran.stderr);
     }
-    train(&["--max-tokens", "3"]).is_refused(&["max_tokens", "3", "at least"]);
+    train(&["--max-tokens", "3"]).must_be_refused(&["max_tokens", "3", "at least"]);
 }
 
 #[test]
-fn what_is_no_token_id_is_refused() {
+fn what_is_no_token_id_must_be_refused() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("corpus.txt"), "ab\n").unwrap();
     dqn(folder.path(), &["tokenizer", "train", "--corpus", "corpus.txt", "--output", "t.json"]).ends_with(DONE);
@@ -59,7 +59,7 @@ fn what_is_no_token_id_is_refused() {
         assert!(ran.stderr.contains(part) && ran.stderr.contains("ids go from 0 to 5"), "{}", ran.stderr);
     }
     let other = ["tokenizer", "encode", "--tokenizer", "corpus.txt", "--input", "corpus.txt"];
-    dqn(folder.path(), &other).is_refused(&["cannot read the tokenizer corpus.txt"]);
+    dqn(folder.path(), &other).must_be_refused(&["cannot read the tokenizer corpus.txt"]);
 }
 
 #[test]
@@ -95,13 +95,13 @@ fn language_models_that_cannot_be_made_or_read_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("corpus.txt"), "ab\n").unwrap();
     let train = ["lm", "train", "--corpus", "corpus.txt", "--output", "m.arpa"];
-    dqn(folder.path(), &[&train[..], &["--order", "9"]].concat()).is_refused(&["order is 9", "2 to 5"]);
-    dqn(folder.path(), &[&train[..], &["--tokenizer", "none.json"]].concat()).is_refused(&["none.json"]);
+    dqn(folder.path(), &[&train[..], &["--order", "9"]].concat()).must_be_refused(&["order is 9", "2 to 5"]);
+    dqn(folder.path(), &[&train[..], &["--tokenizer", "none.json"]].concat()).must_be_refused(&["none.json"]);
     dqn(folder.path(), &train).ends_with(DONE);
     let measure = ["lm", "perplexity", "--model", "m.arpa", "--text", "corpus.txt"];
     assert!(dqn(folder.path(), &measure).ends_with(DONE).stdout.starts_with("perplexity "));
     fs::write(folder.path().join("m.arpa"), "\\data\\\nngram one\n").unwrap();
-    dqn(folder.path(), &measure).is_refused(&["m.arpa:2", "ngram one"]);
+    dqn(folder.path(), &measure).must_be_refused(&["m.arpa:2", "ngram one"]);
     fs::remove_file(folder.path().join("m.tokenizer.json")).unwrap();
-    dqn(folder.path(), &measure).is_refused(&["m.tokenizer.json"]);
+    dqn(folder.path(), &measure).must_be_refused(&["m.tokenizer.json"]);
 }
