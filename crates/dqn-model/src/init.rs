@@ -3,7 +3,7 @@
 //! A backend's own generator is global and differs between backends; drawing here makes a network begin with the same
 //! parameters on every one of them.
 
-use burn::module::Param;
+use burn::module::{ModuleMapper, Param, ParamId};
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::Rng;
 use rand::distr::{Distribution, Uniform};
@@ -43,5 +43,21 @@ impl<R: Rng> Init<'_, R> {
     fn matrix(&mut self, shape: [usize; 2], distribution: impl Distribution<f32>) -> Param<Tensor<2>> {
         let values: Vec<f32> = distribution.sample_iter(&mut *self.rng).take(shape[0] * shape[1]).collect();
         Param::from_data(TensorData::new(values, shape), self.device)
+    }
+}
+
+/// Numbers the parameters of a module in the order of its fields.
+///
+/// Fresh ids are random. Numbered ones make two runs from the same seed write the same checkpoint, byte for byte.
+pub(crate) struct NumberParameters {
+    pub(crate) next: u64,
+}
+
+impl ModuleMapper for NumberParameters {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (_, value, mapper) = param.consume();
+        let id = ParamId::from(self.next);
+        self.next += 1;
+        Param::from_mapped_value(id, value, mapper)
     }
 }

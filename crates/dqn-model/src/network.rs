@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::GruConfig;
 use crate::embedding::TokenEmbedding;
 use crate::head::{Head, HeadConfig};
-use crate::init::Init;
+use crate::init::{Init, NumberParameters};
 use crate::torso::{DecodeState, Torso, TorsoConfig};
 
 /// The Q-network.
@@ -56,13 +56,14 @@ impl NetworkConfig {
     ) -> TextQNetwork {
         let mut init = Init { rng, device };
         let width = self.torso.width();
-        TextQNetwork {
+        let network = TextQNetwork {
             embedding: TokenEmbedding::new(n_tokens, n_positions, self.embedding_width, &mut init),
             torso: self.torso.build(self.embedding_width, &mut init),
             norm: self.layer_norm.then(|| LayerNormConfig::new(width).init(device)),
             dropout: (self.dropout > 0.0).then(|| DropoutConfig::new(self.dropout).init()),
             head: Head::new(self.head, width, n_actions, &mut init),
-        }
+        };
+        network.map(&mut NumberParameters { next: 1 })
     }
 }
 
