@@ -159,10 +159,11 @@ pub fn load_network(
     which: Which,
     device: &Device,
 ) -> Result<(TextQNetwork, Progress), TrainError> {
-    let checkpoint = match which {
+    let store = directory.checkpoints();
+    let checkpoint = match (store.load(which), which) {
         // Killed between two renames a run has no last checkpoint, and the one before it is the newest.
-        Which::Last => directory.checkpoints().load_newest()?.checkpoint,
-        Which::Previous | Which::Best | Which::Numbered(_) => directory.checkpoints().load(which)?,
+        (Err(TrainError::NoCheckpoint { .. }), Which::Last) => store.load_newest()?.checkpoint,
+        (loaded, _) => loaded?,
     };
     let network = learner::load_parameters(experiment.network(device), learner::ONLINE, &checkpoint.parts)?;
     Ok((network, runner_state(&checkpoint)?.progress))
