@@ -79,7 +79,7 @@ pub fn evaluate(
         for (index, (name, policy)) in policies.iter().enumerate() {
             let (mut row, episodes) = evaluator.network(name, network, *policy)?;
             if index == 0 {
-                row.policy_perplexity = policy_perplexity(experiment, network, split, fitted)?;
+                row.policy_perplexity = policy_perplexity(experiment, network, split, &policies, fitted)?;
                 if split == splits[splits.len() - 1] {
                     report.samples = samples(experiment, &before_episodes, &episodes);
                 }
@@ -107,11 +107,11 @@ fn policy_perplexity(
     experiment: &Experiment,
     network: &TextQNetwork,
     split: Split,
+    policies: &[(&'static str, Policy)],
     fitted: Option<(f64, usize)>,
 ) -> Result<Option<f64>, TrainError> {
     let Some((_, index)) = fitted else { return Ok(None) };
-    let policies = experiment.learned_policies(Progress::default());
-    let found = PolicyPerplexity::of(experiment, network, split, acting_temperature(&policies))?;
+    let found = PolicyPerplexity::of(experiment, network, split, acting_temperature(policies))?;
     Ok(found.map(|found| found.perplexities[index]))
 }
 
