@@ -98,7 +98,10 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Data { verb: DataVerb::List } => data::list(&root),
         Verb::Data { verb: DataVerb::Prepare { name, from } } => data::prepare(&root, &name, &from),
         Verb::Data { verb: DataVerb::Verify } => data::verify(&root),
-        Verb::Bench { arguments } => Tool::new(&root, "cargo bench --package dqn-train").arguments(&arguments).run(),
+        // The whole workspace, so that the dependencies are those of the release build.
+        Verb::Bench { arguments } => {
+            Tool::new(&root, "cargo bench --workspace --bench learning --").arguments(&arguments).run()
+        }
         Verb::Docs { check, no_build } => docs::run(&root, check, Built::from_flag(no_build)),
     }
 }
