@@ -57,6 +57,10 @@ pub struct SequenceBatch {
     pub bootstrap_states: Vec<i64>,
     /// 1 where a step is, 0 where the rectangle is padded: `[batch, steps]`.
     pub valid: Vec<f32>,
+    /// Importance weight of each window: `[batch]`; 1 unless [`SequenceBatch::weighted`].
+    pub weights: Vec<f32>,
+    /// Action taken in each state, 0 where none was: `[batch, states]`.
+    pub state_actions: Vec<i64>,
     /// 0 for actions a state allows and [`FORBIDDEN`] for others: `[batch, states, actions]`; absent where every state
     /// allows every action.
     pub mask: Option<Vec<f32>>,
@@ -91,6 +95,8 @@ impl BatchBuilder {
             discounts: vec![0.0; rows * n_steps],
             bootstrap_states: vec![0; rows * n_steps],
             valid: vec![0.0; rows * n_steps],
+            weights: vec![1.0; rows],
+            state_actions: vec![0; rows * n_states],
             mask: is_masked.then(|| vec![0.0; n_values]),
             log_prior: prior.map(|_| vec![0.0; n_values]),
         };
@@ -144,6 +150,10 @@ impl BatchBuilder {
             batch.discounts[at] = target.discount;
             batch.bootstrap_states[at] = (target.state - window.start) as i64;
             batch.valid[at] = 1.0;
+        }
+        let actions = trajectory.actions.iter().skip(window.start).take(batch.n_states);
+        for (index, action) in actions.enumerate() {
+            batch.state_actions[row * batch.n_states + index] = i64::from(action.0);
         }
     }
 
@@ -202,6 +212,10 @@ pub struct DeviceBatch {
     pub bootstrap_states: Tensor<2, Int>,
     /// `[batch, steps]`.
     pub valid: Tensor<2>,
+    /// `[batch, 1]`.
+    pub weights: Tensor<2>,
+    /// `[batch, states]`.
+    pub state_actions: Tensor<2, Int>,
     /// `[batch, states, actions]`.
     pub mask: Option<Tensor<3>>,
     /// `[batch, states, actions]`.
@@ -212,6 +226,12 @@ impl SequenceBatch {
     /// Number of steps learned from.
     pub fn n_transitions(&self) -> usize {
         self.valid.iter().filter(|&&valid| valid > 0.0).count()
+    }
+
+    /// The same windows, the steps of each counted `weights` times in the loss.
+    pub fn weighted(self, weights: Vec<f32>) -> Self {
+        assert_eq!(weights.len(), self.n_windows, "one weight for each window");
+        Self { weights, ..self }
     }
 
     /// Moves the batch to `device`, each array once.
@@ -234,6 +254,8 @@ impl SequenceBatch {
             discounts: float(self.discounts),
             bootstrap_states: int(self.bootstrap_states, steps),
             valid: float(self.valid),
+            weights: Tensor::from_data(TensorData::new(self.weights, [rows, 1]), device),
+            state_actions: int(self.state_actions, states),
             mask: self.mask.map(per_action),
             log_prior: self.log_prior.map(per_action),
         }
@@ -280,6 +302,8 @@ mod tests {
         assert_eq!((batch.returns[4], batch.discounts[4], batch.bootstrap_states[4]), (4.0, 0.25, 2));
         assert_eq!(batch.valid, [1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0]);
         assert_eq!(batch.n_transitions(), 5);
+        // The action of a state, also of those after the window; none is taken in the last state of an episode.
+        assert_eq!(batch.state_actions, [0, 1, 2, 3, 0, 1, 2, 3, 0, 0]);
     }
 
     #[test]

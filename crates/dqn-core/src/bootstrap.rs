@@ -14,15 +14,30 @@ pub enum Bootstrap {
     Double {},
     /// The soft value under a prior policy, which keeps what is learned close to that policy:
     /// `V = temperature * log sum_a prior(a) exp(Q(a) / temperature)` (Jaques et al. 2017, section 3.3). Needs a
-    /// `[prior]` and `n_step = 1`.
+    /// `[prior]`.
     Kl {
         /// Price of leaving the prior, in units of reward a nat: small values follow the reward, large ones the prior.
+        #[schemars(range(min = 1e-6))]
+        temperature: f64,
+    },
+    /// The soft value, `V = temperature * log sum_a exp(Q(a) / temperature)`, which rewards the entropy of the policy
+    /// (Haarnoja et al. 2017, eq. 3).
+    Soft {
+        /// Reward of a nat of entropy, in units of reward.
         #[schemars(range(min = 1e-6))]
         temperature: f64,
     },
 }
 
 impl Bootstrap {
+    /// The temperature of a soft value.
+    pub fn temperature(&self) -> Option<f64> {
+        match *self {
+            Bootstrap::Kl { temperature } | Bootstrap::Soft { temperature } => Some(temperature),
+            Bootstrap::Max {} | Bootstrap::Double {} => None,
+        }
+    }
+
     /// Whether the values need the prior's log-probabilities.
     pub fn needs_prior(&self) -> bool {
         matches!(self, Bootstrap::Kl { .. })
@@ -37,7 +52,7 @@ impl Bootstrap {
 /// What the value of a state is estimated from.
 #[derive(Clone, Debug)]
 pub struct StateValues {
-    /// Values of the target network: `[batch, states, actions]`.
+    /// Values of the target network, or of any that is to be its own judge: `[batch, states, actions]`.
     pub q_target: Tensor<3>,
     /// Values of the online network, where [`Bootstrap::needs_online`]: `[batch, states, actions]`.
     pub q_online: Option<Tensor<3>>,
@@ -55,21 +70,31 @@ impl StateValues {
     ///
     /// # Panics
     /// When a part that `bootstrap` needs is missing.
-    pub fn value(self, bootstrap: Bootstrap) -> Tensor<2> {
-        let masked = |values: Tensor<3>| match &self.mask {
-            Some(mask) => values + mask.clone(),
-            None => values,
-        };
+    pub fn value(&self, bootstrap: Bootstrap) -> Tensor<2> {
         match bootstrap {
-            Bootstrap::Max {} => max_value(masked(self.q_target)),
+            Bootstrap::Max {} => max_value(self.masked(self.q_target.clone())),
             Bootstrap::Double {} => {
-                let q_online = self.q_online.expect("double Q-learning needs the online network's values");
-                double_value(self.q_target, masked(q_online))
+                let q_online = self.q_online.clone().expect("double Q-learning needs the online network's values");
+                double_value(self.q_target.clone(), self.masked(q_online))
             }
             Bootstrap::Kl { temperature } => {
-                let log_prior = self.log_prior.expect("KL control needs the prior's log-probabilities");
-                kl_value(self.q_target, masked(log_prior), temperature)
+                let log_prior = self.log_prior.clone().expect("KL control needs the prior's log-probabilities");
+                kl_value(self.q_target.clone(), self.masked(log_prior), temperature)
             }
+            Bootstrap::Soft { temperature } => soft_value(self.masked(self.q_target.clone()), temperature),
+        }
+    }
+
+    /// The target network's values, those of forbidden actions very small: `[batch, states, actions]`.
+    pub fn masked_values(&self) -> Tensor<3> {
+        self.masked(self.q_target.clone())
+    }
+
+    /// Adds the mask, where there is one.
+    fn masked(&self, values: Tensor<3>) -> Tensor<3> {
+        match &self.mask {
+            Some(mask) => values + mask.clone(),
+            None => values,
         }
     }
 }
@@ -116,10 +141,29 @@ pub fn double_value(q_target: Tensor<3>, q_online: Tensor<3>) -> Tensor<2> {
 /// - both: `[batch, states, actions]`
 /// - returns `[batch, states]`
 pub fn kl_value(q_target: Tensor<3>, log_prior: Tensor<3>, temperature: f64) -> Tensor<2> {
-    let exponents = q_target.div_scalar(temperature) + log_prior;
-    let highest = exponents.clone().max_dim(2);
-    let log_sum = (exponents - highest.clone()).exp().sum_dim(2).log() + highest;
-    log_sum.squeeze_dim::<2>(2).mul_scalar(temperature)
+    log_sum_exp(q_target.div_scalar(temperature) + log_prior).mul_scalar(temperature)
+}
+
+/// The soft value.
+///
+/// ```text
+/// V(s) = temperature * log sum_a exp(Q(s, a) / temperature)
+/// ```
+///
+/// Source: Haarnoja et al. 2017, eq. 3.
+///
+/// # Shapes
+/// - `q`: `[batch, states, actions]`
+/// - returns `[batch, states]`
+pub fn soft_value(q: Tensor<3>, temperature: f64) -> Tensor<2> {
+    log_sum_exp(q.div_scalar(temperature)).mul_scalar(temperature)
+}
+
+/// `log sum_a exp(x_a)`: `[batch, states, actions]` to `[batch, states]`.
+pub(crate) fn log_sum_exp(exponents: Tensor<3>) -> Tensor<2> {
+    // The largest exponent is a constant of the formula, which its gradient may leave out.
+    let highest = exponents.clone().detach().max_dim(2);
+    ((exponents - highest.clone()).exp().sum_dim(2).log() + highest).squeeze_dim::<2>(2)
 }
 
 #[cfg(test)]
@@ -164,6 +208,25 @@ mod tests {
         check(Bootstrap::Kl { temperature: 1.0 }, Some(prior), false, [first, second]);
         let without_masked = [(e / 2.0 + e.powi(2) / 4.0).ln(), (0.5 + e.powi(-1) / 4.0).ln()];
         check(Bootstrap::Kl { temperature: 1.0 }, Some(prior), true, without_masked);
+    }
+
+    #[test]
+    fn soft_by_hand() {
+        let ln_2 = std::f32::consts::LN_2;
+        let e = std::f32::consts::E;
+        let first = 2.0 * ((0.5_f32).exp() + (1.5_f32).exp() + e).ln();
+        check(
+            Bootstrap::Soft { temperature: 2.0 },
+            None,
+            false,
+            [first, 2.0 * (1.0 + (-0.5_f32).exp() + e.recip()).ln()],
+        );
+        check(Bootstrap::Soft { temperature: 1e-7 }, None, true, [2.0, 0.0]);
+        // A uniform prior of two actions in place of none costs temperature * log 2.
+        let prior = Bootstrap::Kl { temperature: 1.0 };
+        let pair = (e + e.powi(2)).ln() - ln_2;
+        let second = (1.0 + e.recip()).ln() - ln_2;
+        check(prior, Some([-ln_2; 3]), true, [pair, second]);
     }
 
     #[test]

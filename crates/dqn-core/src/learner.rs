@@ -5,37 +5,42 @@ use std::collections::BTreeMap;
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::store::{ModuleRecord, RecordError};
-use burn::tensor::{Bytes, Tensor};
+use burn::tensor::{Bytes, Int, Tensor};
 use dqn_mdp::Seed;
 use rand::RngExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::{DeviceBatch, SequenceBatch};
-use crate::bootstrap::{Bootstrap, StateValues};
+use crate::bootstrap::{Bootstrap, StateValues, log_sum_exp};
 use crate::error::CoreError;
-use crate::loss::Loss;
+use crate::loss::{Loss, weighted_mean};
 use crate::network::QNetwork;
-use crate::optimizer::{OptimizerConfig, clip_by_global_norm};
+use crate::objective::{Munchausen, Objective, Path};
+use crate::optimizer::{OptimizerConfig, clip_by_global_norm, clip_by_value};
 use crate::schedule::Progress;
-use crate::target::TdTarget;
+use crate::target::{TdTarget, extra_returns, rescale, unscale};
 use crate::target_network::TargetUpdate;
 
 /// What one update did.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct UpdateStats {
     /// Mean loss over the steps of the batch.
     pub loss: f32,
     /// Mean value of the actions taken, before the update.
     pub mean_q: f32,
-    /// Mean TD target.
+    /// Mean TD target; under imitation, which has none, the mean value again.
     pub mean_target: f32,
-    /// Mean absolute TD error.
+    /// Mean absolute TD error; under imitation the mean cross-entropy.
     pub mean_td_error: f32,
     /// Norm of all gradients together, before clipping.
     pub gradient_norm: f32,
     /// Steps learned from.
     pub n_transitions: usize,
+    /// Largest absolute TD error of each window.
+    pub max_errors: Vec<f32>,
+    /// Mean absolute TD error of each window.
+    pub mean_errors: Vec<f32>,
 }
 
 /// Something that learns from batches and can be saved.
@@ -63,6 +68,9 @@ pub trait Learner: Send {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DqnConfig {
+    /// What is made small.
+    #[serde(default = "default_objective")]
+    pub objective: Objective,
     /// How the value of the next state is estimated.
     #[serde(default = "default_bootstrap")]
     pub bootstrap: Bootstrap,
@@ -79,14 +87,39 @@ pub struct DqnConfig {
     #[serde(default)]
     #[schemars(range(min = 1e-9))]
     pub max_gradient_norm: Option<f64>,
+    /// Largest size of an element of a gradient; larger ones are cut, before the norm is taken. Leave it out for no
+    /// limit.
+    #[serde(default)]
+    #[schemars(range(min = 1e-9))]
+    pub max_gradient_value: Option<f64>,
     /// Discount of one step, from 0 to 1; 1 suits texts of limited length.
     #[serde(default = "default_discount")]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub discount: f64,
-    /// Steps whose rewards enter a TD target before its value does.
+    /// Steps whose rewards enter a TD target before its value does. As many as the longest episode has give Monte-Carlo
+    /// returns.
     #[serde(default = "default_n_step")]
     #[schemars(range(min = 1, max = 1000))]
     pub n_step: usize,
+    /// Mix returns of all lengths within the window: 0 is the one-step target, 1 sums rewards up to the end of the window
+    /// (Q(lambda) of Peng and Williams 1996). Leave it out for `n_step`.
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub lambda: Option<f64>,
+    /// Add the log-probability of each action to its reward. Needs the bootstrap `soft` or `kl`, whose temperature it
+    /// shares.
+    #[serde(default)]
+    pub munchausen: Option<Munchausen>,
+    /// Weight of the conservative penalty `log sum_a exp Q(a) - Q(a taken)`, which keeps the values of actions without
+    /// data low (CQL(H), Kumar et al. 2020, eq. 4); 0 for none.
+    #[serde(default)]
+    #[schemars(range(min = 0.0))]
+    pub conservatism: f64,
+    /// Learn values compressed by `sign(x) (sqrt(|x| + 1) - 1) + epsilon x` (Pohlen et al. 2018); this is its epsilon.
+    /// Leave it out to learn them as they are.
+    #[serde(default)]
+    #[schemars(range(min = 1e-6, max = 1.0))]
+    pub value_rescaling: Option<f64>,
     /// Windows in a batch.
     #[serde(default = "default_batch_windows")]
     #[schemars(range(min = 1, max = 65536))]
@@ -98,6 +131,10 @@ pub struct DqnConfig {
     /// Tokens before a window that the network reads as context without learning from them; 0 reads the whole text.
     #[serde(default)]
     pub context_tokens: usize,
+}
+
+fn default_objective() -> Objective {
+    Objective::Td {}
 }
 
 fn default_bootstrap() -> Bootstrap {
@@ -118,6 +155,7 @@ fn default_optimizer() -> OptimizerConfig {
         beta_1: 0.9,
         beta_2: 0.999,
         epsilon: 1e-8,
+        l2: 0.0,
     }
 }
 
@@ -140,17 +178,73 @@ fn default_window_steps() -> usize {
 impl Default for DqnConfig {
     fn default() -> Self {
         Self {
+            objective: default_objective(),
             bootstrap: default_bootstrap(),
             loss: default_loss(),
             target_update: default_target_update(),
             optimizer: default_optimizer(),
             max_gradient_norm: None,
+            max_gradient_value: None,
             discount: default_discount(),
             n_step: default_n_step(),
+            lambda: None,
+            munchausen: None,
+            conservatism: 0.0,
+            value_rescaling: None,
             batch_windows: default_batch_windows(),
             window_steps: default_window_steps(),
             context_tokens: 0,
         }
+    }
+}
+
+impl DqnConfig {
+    /// Combinations that the mathematics does not allow: the key, its value, and the reason.
+    pub fn faults(&self) -> Vec<(&'static str, String, &'static str)> {
+        let mut faults = Vec::new();
+        let is_soft = self.bootstrap.temperature().is_some();
+        if let Some(lambda) = self.lambda
+            && self.n_step != 1
+        {
+            let why = "lambda mixes returns of every length, n_step names one: set n_step = 1 or remove lambda";
+            faults.push(("learner.lambda", lambda.to_string(), why));
+        }
+        if self.munchausen.is_some() && !is_soft {
+            let why = "it adds temperature * log pi(a), and only the bootstraps soft and kl define such a policy";
+            faults.push(("learner.munchausen", "a table".to_owned(), why));
+        }
+        if let Some(epsilon) = self.value_rescaling
+            && is_soft
+        {
+            let why = "a temperature prices nats in units of reward, which compressed values no longer have";
+            faults.push(("learner.value_rescaling", epsilon.to_string(), why));
+        }
+        let is_td = self.objective == Objective::Td {};
+        if let Objective::PathConsistency { .. } = self.objective {
+            let found = || "path_consistency".to_owned();
+            if !is_soft {
+                let why = "path consistency compares soft values: use the bootstrap soft or kl";
+                faults.push(("learner.objective", found(), why));
+            }
+            if self.n_step != 1 {
+                let why = "path consistency needs n_step = 1; multi_step = true compares longer stretches";
+                faults.push(("learner.objective", found(), why));
+            }
+        }
+        let td_only = [
+            ("learner.lambda", self.lambda.is_some()),
+            ("learner.munchausen", self.munchausen.is_some()),
+            ("learner.conservatism", self.conservatism > 0.0),
+            ("learner.value_rescaling", self.value_rescaling.is_some()),
+        ];
+        for (key, _) in td_only.into_iter().filter(|(_, is_set)| *is_set && !is_td) {
+            faults.push((
+                key,
+                "a value".to_owned(),
+                "it changes TD targets or their loss: only the objective td has them",
+            ));
+        }
+        faults
     }
 }
 
@@ -183,60 +277,197 @@ impl<N: QNetwork> DqnLearner<N> {
 
     /// TD targets of all steps: `[batch, steps]`.
     fn targets(&self, batch: &DeviceBatch, online_features: &Tensor<3>) -> Tensor<2> {
-        let bootstrap = self.config.bootstrap;
+        let DqnConfig { bootstrap, n_step, discount, .. } = self.config;
         let q_online = bootstrap.needs_online().then(|| {
             let features = online_features.clone().inner();
             self.online.valid().q_values(features)
         });
-        let values = StateValues {
+        let states = self.target_values(batch, q_online);
+        let values = states.value(bootstrap);
+        let (own, later) = match bootstrap.temperature() {
+            Some(temperature) => self.soft_extras(batch, &states, &values, temperature),
+            None => (None, None),
+        };
+        let rescaling = self.config.value_rescaling;
+        let target = TdTarget {
+            returns: batch.returns.clone(),
+            discounts: batch.discounts.clone(),
+            values: match rescaling {
+                Some(epsilon) => unscale(values, epsilon),
+                None => values,
+            },
+            bootstrap_states: batch.bootstrap_states.clone(),
+        };
+        let target = match self.config.lambda {
+            Some(lambda) => {
+                let returns = match &own {
+                    Some(own) => target.returns.clone() + own.clone().narrow(1, 0, target.returns.dims()[1]),
+                    None => target.returns.clone(),
+                };
+                TdTarget { returns, ..target }.lambda_return(lambda, &batch.valid, later.as_ref())
+            }
+            None => {
+                let states = &batch.bootstrap_states;
+                match extra_returns(own.as_ref(), later.as_ref(), states, discount, n_step) {
+                    Some(extra) => target.value() + extra,
+                    None => target.value(),
+                }
+            }
+        };
+        match rescaling {
+            Some(epsilon) => rescale(target, epsilon),
+            None => target,
+        }
+    }
+
+    /// The target network's view of all states.
+    fn target_values(&self, batch: &DeviceBatch, q_online: Option<Tensor<3>>) -> StateValues {
+        StateValues {
             q_target: self.target.q_values(self.target.features(&batch.input)),
             q_online,
             log_prior: batch.log_prior.clone(),
             mask: batch.mask.clone(),
-        };
-        let target = TdTarget {
-            returns: batch.returns.clone(),
-            discounts: batch.discounts.clone(),
-            values: values.value(bootstrap),
-            bootstrap_states: batch.bootstrap_states.clone(),
-        };
-        target.value()
+        }
     }
+
+    /// What the action taken in each state earns besides its reward, as the first step of a return (the Munchausen
+    /// reward) and as a later one (the price of leaving the prior): `[batch, states]` each.
+    fn soft_extras(
+        &self,
+        batch: &DeviceBatch,
+        states: &StateValues,
+        values: &Tensor<2>,
+        temperature: f64,
+    ) -> (Option<Tensor<2>>, Option<Tensor<2>>) {
+        let needs_later = self.config.n_step > 1 || self.config.lambda.is_some();
+        if self.config.munchausen.is_none() && !needs_later {
+            return (None, None);
+        }
+        let gathered =
+            |of: &Tensor<3>| of.clone().gather(2, batch.state_actions.clone().unsqueeze_dim(2)).squeeze_dim(2);
+        // temperature * log(pi(a) / prior(a)), or temperature * log pi(a) without a prior.
+        let log_ratio: Tensor<2> = gathered(&states.q_target) - values.clone();
+        let own = self.config.munchausen.map(|Munchausen { alpha, floor }| {
+            let log_policy = match (&states.log_prior, self.config.bootstrap) {
+                (Some(log_prior), Bootstrap::Kl { .. }) => {
+                    log_ratio.clone() + gathered(log_prior).mul_scalar(temperature)
+                }
+                _ => log_ratio.clone(),
+            };
+            log_policy.clamp(floor, 0.0).mul_scalar(alpha)
+        });
+        (own, needs_later.then(|| log_ratio.neg()))
+    }
+
+    /// Penalty and error of every step under the objective, with their graph.
+    fn compare(&self, batch: &DeviceBatch, features: Tensor<3>) -> Comparison {
+        let n_steps = batch.valid.dims()[1];
+        let at_steps = features.clone().narrow(1, 0, n_steps);
+        let actions: Tensor<2, Int> = Tensor::from_inner(batch.actions.clone());
+        let all_values = || -> StateValues {
+            let at_steps_of = |part: &Option<Tensor<3>>| {
+                part.as_ref().map(|part| Tensor::from_inner(part.clone().narrow(1, 0, n_steps)))
+            };
+            StateValues {
+                q_target: self.online.q_values(at_steps.clone()),
+                q_online: None,
+                log_prior: at_steps_of(&batch.log_prior),
+                mask: at_steps_of(&batch.mask),
+            }
+        };
+        let q_taken = self.online.q_taken(at_steps.clone(), actions);
+        match self.config.objective {
+            Objective::Td {} => {
+                let target = self.targets(batch, &features);
+                let error = q_taken.clone() - Tensor::from_inner(target.clone());
+                let mut penalty = self.config.loss.penalty(error.clone());
+                if self.config.conservatism > 0.0 {
+                    let excess = log_sum_exp(all_values().masked_values()) - q_taken.clone();
+                    penalty = penalty + excess.mul_scalar(self.config.conservatism);
+                }
+                Comparison { penalty, error: error.inner(), q_taken: q_taken.inner(), target }
+            }
+            Objective::PathConsistency { multi_step } => {
+                let states = self.target_values(batch, None).value(self.config.bootstrap);
+                let path = Path {
+                    advantages: q_taken.clone() - all_values().value(self.config.bootstrap),
+                    rewards: Tensor::from_inner(batch.returns.clone()),
+                    discounts: Tensor::from_inner(batch.discounts.clone()),
+                    values: Tensor::from_inner(states.clone().narrow(1, 0, n_steps)),
+                    next_values: Tensor::from_inner(states.gather(1, batch.bootstrap_states.clone())),
+                    valid: Tensor::from_inner(batch.valid.clone()),
+                };
+                let error = if multi_step { path.multi_step() } else { path.single_step() };
+                let penalty = self.config.loss.penalty(error.clone());
+                let (error, q_taken) = (error.inner(), q_taken.inner());
+                Comparison { penalty, target: q_taken.clone() - error.clone(), error, q_taken }
+            }
+            Objective::Imitation {} => {
+                let penalty = log_sum_exp(all_values().masked_values()) - q_taken.clone();
+                let q_taken = q_taken.inner();
+                Comparison { error: penalty.clone().inner(), penalty, target: q_taken.clone(), q_taken }
+            }
+        }
+    }
+}
+
+/// What an objective found, `[batch, steps]` each.
+struct Comparison {
+    /// With its graph.
+    penalty: Tensor<2>,
+    error: Tensor<2>,
+    q_taken: Tensor<2>,
+    target: Tensor<2>,
 }
 
 impl<N: QNetwork> Learner for DqnLearner<N> {
     fn update(&mut self, batch: SequenceBatch, progress: Progress) -> Result<UpdateStats, CoreError> {
-        let (n_transitions, n_steps) = (batch.n_transitions(), batch.n_steps);
+        let n_transitions = batch.n_transitions();
         let device = self.target.device();
         device.seed(self.noise.stream(&format!("noise {}", progress.updates)).random());
         let batch = batch.upload(&device);
         let features = self.online.features(&batch.input.clone().lifted());
-        let target = self.targets(&batch, &features);
-
-        let at_steps = features.narrow(1, 0, n_steps);
-        let q_taken = self.online.q_taken(at_steps, Tensor::from_inner(batch.actions));
-        let td_error = q_taken.clone() - Tensor::from_inner(target.clone());
-        let loss = self.config.loss.mean(td_error.clone(), Tensor::from_inner(batch.valid.clone()));
+        let Comparison { penalty, error, q_taken, target } = self.compare(&batch, features);
+        let lifted = |tensor: &Tensor<2>| Tensor::from_inner(tensor.clone());
+        let loss = weighted_mean(penalty, lifted(&batch.valid), lifted(&batch.weights));
 
         let mut gradients = GradientsParams::from_grads(loss.backward(), &self.online);
+        if let Some(max_value) = self.config.max_gradient_value {
+            clip_by_value(&mut gradients, &self.online, max_value);
+        }
         let gradient_norm = clip_by_global_norm(&mut gradients, &self.online, self.config.max_gradient_norm);
         let learning_rate = self.config.optimizer.learning_rate().value(progress);
         self.online = self.optimizer.step(learning_rate, self.online.clone(), gradients);
         self.target = self.config.target_update.apply(self.target.clone(), &self.online.valid(), progress.updates + 1);
 
-        let mean = |values: Tensor<2>| (values * batch.valid.clone()).sum() / batch.valid.clone().sum();
+        let valid = &batch.valid;
+        let mean = |values: Tensor<2>| (values * valid.clone()).sum() / valid.clone().sum();
+        let sizes = error.abs() * valid.clone();
+        let max_errors = sizes.clone().max_dim(1).squeeze_dim::<1>(1);
+        let mean_errors = (sizes.clone().sum_dim(1) / valid.clone().sum_dim(1)).squeeze_dim::<1>(1);
         let scalars = Tensor::cat(
-            vec![loss.inner(), mean(q_taken.inner()), mean(target), mean(td_error.inner().abs()), gradient_norm],
+            vec![loss.inner(), mean(q_taken), mean(target), mean(sizes), gradient_norm, max_errors, mean_errors],
             0,
         );
         let scalars: Vec<f32> =
             scalars.into_data().convert::<f32>().try_to_vec().expect("the scalars are 32-bit floats");
-        let [loss, mean_q, mean_target, mean_td_error, gradient_norm] =
-            scalars.try_into().expect("five scalars were read back");
+        let (&[loss, mean_q, mean_target, mean_td_error, gradient_norm], of_windows) =
+            scalars.split_first_chunk().expect("five scalars were read back");
         if !loss.is_finite() {
             return Err(CoreError::NotFinite { update: progress.updates + 1, loss });
         }
-        Ok(UpdateStats { loss, mean_q, mean_target, mean_td_error, gradient_norm, n_transitions })
+        let (max_errors, mean_errors) = of_windows.split_at(of_windows.len() / 2);
+        let (max_errors, mean_errors) = (max_errors.to_vec(), mean_errors.to_vec());
+        Ok(UpdateStats {
+            loss,
+            mean_q,
+            mean_target,
+            mean_td_error,
+            gradient_norm,
+            n_transitions,
+            max_errors,
+            mean_errors,
+        })
     }
 
     fn save(&self) -> Result<BTreeMap<String, Vec<u8>>, CoreError> {

@@ -24,18 +24,14 @@ fn default_delta() -> f64 {
 }
 
 impl Loss {
-    /// The mean penalty over valid steps.
+    /// The penalty of each error.
     ///
     /// ```text
     /// huber:  e^2 / 2 for |e| <= delta, delta (|e| - delta / 2) beyond
     /// mse:    e^2
     /// ```
-    ///
-    /// # Shapes
-    /// - `td_error`, `valid`: `[batch, steps]`; `valid` is 1 or 0
-    /// - returns `[1]`
-    pub fn mean(&self, td_error: Tensor<2>, valid: Tensor<2>) -> Tensor<1> {
-        let penalty = match *self {
+    pub fn penalty(&self, td_error: Tensor<2>) -> Tensor<2> {
+        match *self {
             Loss::Huber { delta } => {
                 let size = td_error.abs();
                 let inner = size.clone().clamp_max(delta);
@@ -43,9 +39,24 @@ impl Loss {
                 inner.clone().powi_scalar(2).div_scalar(2.0) + (size - inner).mul_scalar(delta)
             }
             Loss::Mse {} => td_error.powi_scalar(2),
-        };
-        (penalty * valid.clone()).sum() / valid.sum()
+        }
     }
+}
+
+/// The mean penalty over valid steps, each counted as often as the weight of its window says.
+///
+/// ```text
+/// sum_{b, t} weights_b valid_{b, t} penalty_{b, t} / sum_{b, t} valid_{b, t}
+/// ```
+///
+/// Source: Schaul et al. 2016, algorithm 1, line 13: the weights multiply the single errors, not their mean.
+///
+/// # Shapes
+/// - `penalty`, `valid`: `[batch, steps]`; `valid` is 1 or 0
+/// - `weights`: `[batch, 1]`
+/// - returns `[1]`
+pub fn weighted_mean(penalty: Tensor<2>, valid: Tensor<2>, weights: Tensor<2>) -> Tensor<1> {
+    (penalty * valid.clone() * weights).sum() / valid.sum()
 }
 
 #[cfg(test)]
@@ -58,7 +69,8 @@ mod tests {
         let device = Device::flex();
         let td_error = Tensor::from_data([[0.5, -3.0], [2.0, 100.0]], &device);
         let valid = Tensor::from_data([[1.0, 1.0], [1.0, 0.0]], &device);
-        let found: f32 = loss.mean(td_error, valid).into_scalar();
+        let weights = Tensor::ones([2, 1], &device);
+        let found: f32 = weighted_mean(loss.penalty(td_error), valid, weights).into_scalar();
         assert!((found - expected).abs() < 1e-6, "{loss:?}: {found} instead of {expected}");
     }
 
@@ -70,11 +82,21 @@ mod tests {
     }
 
     #[test]
+    fn weights_multiply_the_elements() {
+        let device = Device::flex();
+        let penalty = Tensor::<2>::from_data([[1.0, 2.0], [4.0, 100.0]], &device);
+        let valid = Tensor::from_data([[1.0, 1.0], [1.0, 0.0]], &device);
+        let found: f32 = weighted_mean(penalty, valid, Tensor::from_data([[0.5], [0.25]], &device)).into_scalar();
+        assert_eq!(found, (0.5 * 3.0 + 0.25 * 4.0) / 3.0);
+    }
+
+    #[test]
     fn the_gradient_of_huber_is_the_clipped_error() {
         let device = Device::flex().autodiff();
         let td_error = Tensor::<2>::from_data([[0.5, -3.0, 2.0, 0.0]], &device).require_grad();
         let valid = Tensor::from_data([[1.0, 1.0, 1.0, 1.0]], &device);
-        let gradients = Loss::Huber { delta: 1.0 }.mean(td_error.clone(), valid).backward();
+        let penalty = Loss::Huber { delta: 1.0 }.penalty(td_error.clone());
+        let gradients = weighted_mean(penalty, valid, Tensor::ones([1, 1], &device)).backward();
         let found: Vec<f32> = td_error.grad(&gradients).unwrap().try_into_vec_as().unwrap();
         assert_eq!(found, [0.125, -0.25, 0.25, 0.0]);
     }

@@ -7,6 +7,9 @@ use rand::{Rng, RngExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::schedule::{Progress, Schedule, Span};
+use crate::sum_tree::SumTree;
+
 /// What replay keeps and how it draws.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -21,11 +24,40 @@ pub struct ReplayConfig {
     /// (Narasimhan et al. 2015, section 4.3, use .25). 0 draws uniformly.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub rewarded_fraction: f64,
+    /// Forget all episodes before each round of new ones, so that only what the present policy wrote is learned from
+    /// (no replay, as in Gallici et al. 2024).
+    pub only_fresh: bool,
+    /// Draw windows in proportion to how wrong their values were. Leave it out to draw uniformly.
+    pub priority: Option<PriorityConfig>,
+}
+
+/// Prioritized replay (Schaul et al. 2016), over windows as in Kapturowski et al. 2019.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PriorityConfig {
+    /// How far priorities matter: a window is drawn in proportion to `priority^alpha`; 0 draws uniformly.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub alpha: f64,
+    /// How far importance weights `(N P)^-beta / max` make up for it, from 0 to 1.
+    pub beta: Schedule,
+    /// Share of the largest TD error of a window in its priority; the mean has the rest.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub eta: f64,
+    /// Added to every priority, so that none is 0.
+    #[schemars(range(min = 1e-12))]
+    pub epsilon: f64,
+}
+
+impl Default for PriorityConfig {
+    fn default() -> Self {
+        let beta = Schedule::Linear { start: 0.4, end: 1.0, over: Span::Updates(10_000) };
+        Self { alpha: 0.6, beta, eta: 0.9, epsilon: 1e-6 }
+    }
 }
 
 impl Default for ReplayConfig {
     fn default() -> Self {
-        Self { capacity_steps: 100_000, warmup_steps: 1_000, rewarded_fraction: 0.0 }
+        Self { capacity_steps: 100_000, warmup_steps: 1_000, rewarded_fraction: 0.0, only_fresh: false, priority: None }
     }
 }
 
@@ -38,6 +70,17 @@ pub struct Window<'a> {
     pub start: usize,
     /// Number of steps, at least 1.
     pub len: usize,
+}
+
+/// Windows drawn from replay.
+#[derive(Clone, Debug)]
+pub struct Sample<'a> {
+    /// The windows.
+    pub windows: Vec<Window<'a>>,
+    /// Their numbers in the life of the replay, by which [`Replay::update_priorities`] finds them again.
+    pub numbers: Vec<u64>,
+    /// Importance weight of each, at most 1; all 1 where windows are drawn uniformly.
+    pub weights: Vec<f32>,
 }
 
 /// A stored episode and the running numbers of its windows.
@@ -65,6 +108,21 @@ pub struct Replay {
     n_steps: usize,
     next_window: u64,
     next_rewarded: u64,
+    priorities: Option<Priorities>,
+}
+
+/// `priority^alpha` of every stored window, at its number modulo the size of the tree.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Priorities {
+    tree: SumTree,
+    /// The largest priority met so far: that of windows not yet learned from.
+    highest: f64,
+}
+
+impl Priorities {
+    fn leaf(&self, number: u64) -> usize {
+        (number % self.tree.len() as u64) as usize
+    }
 }
 
 impl Replay {
@@ -74,7 +132,9 @@ impl Replay {
     /// When `window_steps` is 0.
     pub fn new(config: ReplayConfig, window_steps: usize) -> Self {
         assert!(window_steps > 0, "a window has at least one step");
-        Self { config, window_steps, stored: VecDeque::new(), n_steps: 0, next_window: 0, next_rewarded: 0 }
+        let tree = || Priorities { tree: SumTree::new(config.capacity_steps), highest: 1.0 };
+        let priorities = config.priority.as_ref().map(|_| tree());
+        Self { config, window_steps, stored: VecDeque::new(), n_steps: 0, next_window: 0, next_rewarded: 0, priorities }
     }
 
     /// Stores an episode and drops the oldest ones beyond the capacity; an episode without steps is not stored.
@@ -91,14 +151,44 @@ impl Replay {
             true => (0..n_windows).filter(is_rewarded).map(|start| start as u32).collect(),
             false => Vec::new(),
         };
+        // Room is made first: then no two stored windows share a leaf of the tree of priorities.
+        while self.n_steps + trajectory.len() > self.config.capacity_steps && !self.stored.is_empty() {
+            self.drop_oldest();
+        }
         self.n_steps += trajectory.len();
         let (first_window, first_rewarded) = (self.next_window, self.next_rewarded);
         self.next_window += n_windows as u64;
         self.next_rewarded += rewarded_starts.len() as u64;
+        if let (Some(priorities), Some(config)) = (&mut self.priorities, &self.config.priority) {
+            if n_windows > priorities.tree.len() {
+                // An episode longer than the capacity is alone; nothing else has to move.
+                priorities.tree = SumTree::new(n_windows);
+            }
+            let weight = priorities.highest.powf(config.alpha);
+            for number in first_window..self.next_window {
+                let leaf = priorities.leaf(number);
+                priorities.tree.set(leaf, weight);
+            }
+        }
         self.stored.push_back(Stored { trajectory, first_window, first_rewarded, rewarded_starts });
-        while self.n_steps > self.config.capacity_steps && self.stored.len() > 1 {
-            let dropped = self.stored.pop_front().expect("more than one episode is stored");
-            self.n_steps -= dropped.trajectory.len();
+    }
+
+    fn drop_oldest(&mut self) {
+        let dropped = self.stored.pop_front().expect("an episode is stored");
+        self.n_steps -= dropped.trajectory.len();
+        if let Some(priorities) = &mut self.priorities {
+            let next = self.stored.front().map_or(self.next_window, |stored| stored.first_window);
+            for number in dropped.first_window..next {
+                let leaf = priorities.leaf(number);
+                priorities.tree.set(leaf, 0.0);
+            }
+        }
+    }
+
+    /// Prepares for a round of new episodes: forgets the old ones where only fresh ones are learned from.
+    pub fn begin_round(&mut self) {
+        while self.config.only_fresh && !self.stored.is_empty() {
+            self.drop_oldest();
         }
     }
 
@@ -119,9 +209,15 @@ impl Replay {
 
     /// Draws `n` windows, with replacement.
     ///
+    /// With priorities the draws are stratified: one from each `n`-th part of their sum (Schaul et al. 2016, appendix
+    /// B.2.1).
+    ///
     /// # Panics
     /// When replay is empty.
-    pub fn sample(&self, n: usize, rng: &mut impl Rng) -> Vec<Window<'_>> {
+    pub fn sample(&self, n: usize, progress: Progress, rng: &mut impl Rng) -> Sample<'_> {
+        if let (Some(priorities), Some(config)) = (&self.priorities, &self.config.priority) {
+            return self.sample_by_priority(n, priorities, config.beta.value(progress), rng);
+        }
         let front = self.stored.front().expect("sampling from an empty replay");
         let rewarded = front.first_rewarded..self.next_rewarded;
         let n_rewarded = match rewarded.is_empty() {
@@ -129,28 +225,59 @@ impl Replay {
             false => (n as f64 * self.config.rewarded_fraction).round() as usize,
         };
         let any = front.first_window..self.next_window;
-        (0..n)
+        let numbers: Vec<u64> = (0..n)
             .map(|index| match index < n_rewarded {
-                true => self.rewarded_window(rng.random_range(rewarded.clone())),
-                false => self.window(rng.random_range(any.clone())),
+                true => self.number_of_rewarded(rng.random_range(rewarded.clone())),
+                false => rng.random_range(any.clone()),
             })
-            .collect()
+            .collect();
+        self.numbered(numbers, vec![1.0; n])
+    }
+
+    fn sample_by_priority(&self, n: usize, priorities: &Priorities, beta: f64, rng: &mut impl Rng) -> Sample<'_> {
+        let front = self.stored.front().expect("sampling from an empty replay").first_window;
+        let n_windows = (self.next_window - front) as f64;
+        let (tree, total) = (&priorities.tree, priorities.tree.total());
+        let (mut numbers, mut weights) = (Vec::with_capacity(n), Vec::with_capacity(n));
+        for part in 0..n {
+            let leaf = tree.find((part as f64 + rng.random::<f64>()) / n as f64 * total);
+            // Of the numbers that share the leaf, the stored one is the first from the oldest window on.
+            let ahead = (leaf as u64 + tree.len() as u64 - front % tree.len() as u64) % tree.len() as u64;
+            numbers.push(front + ahead);
+            weights.push((n_windows * tree.get(leaf) / total).powf(-beta));
+        }
+        let highest = weights.iter().copied().fold(0.0, f64::max);
+        self.numbered(numbers, weights.iter().map(|weight| (weight / highest) as f32).collect())
+    }
+
+    fn numbered(&self, numbers: Vec<u64>, weights: Vec<f32>) -> Sample<'_> {
+        Sample { windows: numbers.iter().map(|&number| self.window(number)).collect(), numbers, weights }
+    }
+
+    /// Sets the priorities of windows that were learned from to
+    /// `eta * max |TD error| + (1 - eta) * mean |TD error| + epsilon` (Kapturowski et al. 2019, section 2.3).
+    ///
+    /// `numbers` are those of the windows; without prioritized replay nothing happens.
+    pub fn update_priorities(&mut self, numbers: &[u64], max_errors: &[f32], mean_errors: &[f32]) {
+        let (Some(priorities), Some(config)) = (&mut self.priorities, &self.config.priority) else { return };
+        for ((&number, &max), &mean) in numbers.iter().zip(max_errors).zip(mean_errors) {
+            let priority = config.eta * f64::from(max) + (1.0 - config.eta) * f64::from(mean) + config.epsilon;
+            priorities.highest = priorities.highest.max(priority);
+            let leaf = priorities.leaf(number);
+            priorities.tree.set(leaf, priority.powf(config.alpha));
+        }
     }
 
     fn window(&self, number: u64) -> Window<'_> {
         let stored = &self.stored[self.stored.partition_point(|stored| stored.first_window <= number) - 1];
-        self.window_at(stored, (number - stored.first_window) as usize)
-    }
-
-    fn rewarded_window(&self, number: u64) -> Window<'_> {
-        let stored = &self.stored[self.stored.partition_point(|stored| stored.first_rewarded <= number) - 1];
-        let start = stored.rewarded_starts[(number - stored.first_rewarded) as usize];
-        self.window_at(stored, start as usize)
-    }
-
-    fn window_at<'a>(&self, stored: &'a Stored, start: usize) -> Window<'a> {
+        let start = (number - stored.first_window) as usize;
         let len = self.window_steps.min(stored.trajectory.len() - start);
         Window { trajectory: &stored.trajectory, start, len }
+    }
+
+    fn number_of_rewarded(&self, index: u64) -> u64 {
+        let stored = &self.stored[self.stored.partition_point(|stored| stored.first_rewarded <= index) - 1];
+        stored.first_window + u64::from(stored.rewarded_starts[(index - stored.first_rewarded) as usize])
     }
 }
 
@@ -175,7 +302,7 @@ mod tests {
     }
 
     fn filled(capacity_steps: usize, window_steps: usize, rewarded_fraction: f64, lengths: &[usize]) -> Replay {
-        let config = ReplayConfig { capacity_steps, warmup_steps: 1, rewarded_fraction };
+        let config = ReplayConfig { capacity_steps, warmup_steps: 1, rewarded_fraction, ..ReplayConfig::default() };
         let mut replay = Replay::new(config, window_steps);
         let mut first = 0;
         for &length in lengths {
@@ -189,7 +316,7 @@ mod tests {
     fn single_steps_are_drawn_uniformly() {
         let replay = filled(1_000, 1, 0.0, &[1, 7, 2]);
         let mut counts = [0_u32; 10];
-        for window in replay.sample(50_000, &mut Seed(1).stream("replay")) {
+        for window in replay.sample(50_000, Progress::default(), &mut Seed(1).stream("replay")).windows {
             assert_eq!(window.len, 1);
             counts[window.trajectory.actions[window.start].index()] += 1;
         }
@@ -206,13 +333,82 @@ mod tests {
     #[test]
     fn the_asked_share_holds_a_reward() {
         let replay = filled(1_000, 1, 0.25, &[50, 50]);
-        let windows = replay.sample(40, &mut Seed(1).stream("replay"));
+        let windows = replay.sample(40, Progress::default(), &mut Seed(1).stream("replay")).windows;
         let rewarded = |window: &Window<'_>| window.trajectory.rewards[window.start] > 0.0;
         assert!(windows[..10].iter().all(rewarded));
         assert!(!windows[10..].iter().all(rewarded));
     }
 
+    fn prioritized(capacity_steps: usize, alpha: f64, beta: f64) -> Replay {
+        let beta = Schedule::Constant { value: beta };
+        let priority = Some(PriorityConfig { alpha, beta, eta: 0.75, epsilon: 0.5 });
+        Replay::new(ReplayConfig { capacity_steps, warmup_steps: 1, priority, ..ReplayConfig::default() }, 1)
+    }
+
+    #[test]
+    fn windows_are_drawn_by_priority_and_weighed_against_it() {
+        let mut replay = prioritized(8, 0.5, 1.0);
+        replay.push(episode(0, 3));
+        // Priorities 0.75 max + 0.25 mean + 0.5: 1, 4 and 9, whose roots are 1, 2 and 3.
+        replay.update_priorities(&[0, 1, 2], &[0.5, 4.0, 11.0], &[0.5, 2.0, 1.0]);
+        let sample = replay.sample(60_000, Progress::default(), &mut Seed(1).stream("replay"));
+        let mut counts = [0_u32; 3];
+        for (window, weight) in sample.windows.iter().zip(&sample.weights) {
+            counts[window.start] += 1;
+            // (3 P)^-1 over its largest value, that of the first window: 1 / root.
+            assert!((weight - [1.0, 0.5, 1.0 / 3.0][window.start]).abs() < 1e-6);
+        }
+        assert_eq!(counts, [10_000, 20_000, 30_000], "one draw from each part of the sum");
+        // A new window has the largest priority met so far, 9.
+        replay.push(episode(10, 1));
+        let sample = replay.sample(9_000, Progress::default(), &mut Seed(1).stream("replay"));
+        assert_eq!(sample.windows.iter().filter(|window| window.trajectory.len() == 1).count(), 3_000);
+    }
+
+    #[test]
+    fn only_fresh_episodes_remain_where_asked() {
+        let mut replay = prioritized(8, 1.0, 0.0);
+        replay.config.only_fresh = true;
+        replay.push(episode(0, 3));
+        replay.begin_round();
+        assert_eq!((replay.n_steps(), replay.episodes().len()), (0, 0));
+        replay.push(episode(5, 2));
+        let sample = replay.sample(100, Progress::default(), &mut Seed(1).stream("replay"));
+        assert!(sample.windows.iter().all(|window| window.trajectory.actions[0] == ActionId(5)));
+    }
+
     proptest! {
+        #[test]
+        fn prioritized_windows_are_those_stored(
+            lengths in prop::collection::vec(1_usize..12, 1..30),
+            capacity in 1_usize..40,
+            seed: u64,
+        ) {
+            let mut replay = prioritized(capacity, 1.0, 0.5);
+            let mut first = 0;
+            for &length in &lengths {
+                replay.push(episode(first, length));
+                first += length as u32;
+                let sample = replay.sample(16, Progress::default(), &mut Seed(seed).stream("replay"));
+                for (window, &number) in sample.windows.iter().zip(&sample.numbers) {
+                    // Windows are numbered as their actions are.
+                    prop_assert_eq!(u64::from(window.trajectory.actions[window.start].0), number);
+                }
+                let numbers = sample.numbers;
+                let errors: Vec<f32> = numbers.iter().map(|&number| number as f32).collect();
+                replay.update_priorities(&numbers, &errors, &errors);
+                let total: f64 = (0..replay.next_window)
+                    .filter(|&number| number >= replay.stored[0].first_window)
+                    .map(|number| {
+                        let priorities = replay.priorities.as_ref().unwrap();
+                        priorities.tree.get(priorities.leaf(number))
+                    })
+                    .sum();
+                let found = replay.priorities.as_ref().unwrap().tree.total();
+                prop_assert!((found - total).abs() < 1e-9 * total, "{} in the tree, {} stored", found, total);
+            }
+        }
+
         #[test]
         fn windows_stay_inside_stored_episodes(
             lengths in prop::collection::vec(0_usize..12, 1..20),
@@ -225,7 +421,7 @@ mod tests {
             prop_assert_eq!(replay.n_steps(), replay.episodes().map(Trajectory::len).sum::<usize>());
             prop_assert!(replay.n_steps() <= capacity || replay.episodes().len() == 1);
             if replay.n_steps() > 0 {
-                for window in replay.sample(32, &mut Seed(seed).stream("replay")) {
+                for window in replay.sample(32, Progress::default(), &mut Seed(seed).stream("replay")).windows {
                     prop_assert!(window.len >= 1 && window.start + window.len <= window.trajectory.len());
                     prop_assert_eq!(window.len, window_steps.min(window.trajectory.len()));
                 }

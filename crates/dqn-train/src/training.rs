@@ -103,6 +103,7 @@ impl<'a> Training<'a> {
     pub fn round(&mut self) -> Result<Round, TrainError> {
         let begin = std::time::Instant::now();
         let episodes = self.act()?;
+        self.replay.begin_round();
         for episode in &episodes {
             self.state.progress.steps += episode.len() as u64;
             self.state.progress.episodes += 1;
@@ -142,10 +143,13 @@ impl<'a> Training<'a> {
     /// Steps 6 and 7: target, loss and update, sync.
     fn learn(&mut self) -> Result<UpdateStats, TrainError> {
         let config = &self.experiment.config.learner;
-        let windows = self.replay.sample(config.batch_windows, self.state.streams.stream("replay"));
+        let progress = self.state.progress;
+        let sample = self.replay.sample(config.batch_windows, progress, self.state.streams.stream("replay"));
         let prior = self.experiment.prior.as_deref().filter(|_| config.bootstrap.needs_prior());
-        let batch = self.builder.build(&windows, prior.map(|prior| prior as &dyn Prior));
-        let stats = self.learner.update(batch, self.state.progress)?;
+        let batch = self.builder.build(&sample.windows, prior.map(|prior| prior as &dyn Prior));
+        let numbers = sample.numbers;
+        let stats = self.learner.update(batch.weighted(sample.weights), progress)?;
+        self.replay.update_priorities(&numbers, &stats.max_errors, &stats.mean_errors);
         self.state.progress.updates += 1;
         Ok(stats)
     }

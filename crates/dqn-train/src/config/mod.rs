@@ -330,14 +330,15 @@ impl ExperimentConfig {
         if !is_generation && self.reward.as_ref().is_some_and(|reward| !reward.terms.is_empty()) {
             fault("reward.terms", "terms".to_owned(), "this environment gives its own reward; remove the terms");
         }
-        if self.learner.bootstrap.needs_prior() {
-            if self.prior.is_none() {
-                fault("learner.bootstrap", "kl".to_owned(), "KL control needs a [prior] section");
-            }
-            if self.learner.n_step != 1 {
-                let why = "KL control needs 1: the price of leaving the prior is not part of the rewards in between";
-                fault("learner.n_step", self.learner.n_step.to_string(), why);
-            }
+        if self.learner.bootstrap.needs_prior() && self.prior.is_none() {
+            fault("learner.bootstrap", "kl".to_owned(), "KL control needs a [prior] section");
+        }
+        for (path, found, why) in self.learner.faults() {
+            fault(path, found, why);
+        }
+        if self.replay.priority.is_some() && self.replay.rewarded_fraction > 0.0 {
+            let why = "windows are drawn either by priority or by reward: remove one of both";
+            fault("replay.rewarded_fraction", self.replay.rewarded_fraction.to_string(), why);
         }
         if is_generation && self.actions == ActionsConfig::Corpus {
             fault("actions.kind", "corpus".to_owned(), "generation must be able to write <eos>: use \"vocabulary\"");
@@ -369,6 +370,9 @@ impl ExperimentConfig {
                 let bounds = temperature.bounds();
                 faults.extend(within("exploration.temperature", bounds, 1e-9, f64::MAX, "a temperature above 0"));
             }
+        }
+        if let Some(priority) = &self.replay.priority {
+            faults.extend(within("replay.priority.beta", priority.beta.bounds(), 0.0, 1.0, "an exponent from 0 to 1"));
         }
         let rate = self.learner.optimizer.learning_rate().bounds();
         faults.extend(within("learner.optimizer.learning_rate", rate, 0.0, 10.0, "a step size from 0 to 10"));
