@@ -31,13 +31,19 @@ impl<R: Rng> Init<'_, R> {
     /// A vector drawn uniformly from `-bound..bound`.
     pub(crate) fn uniform_vector(&mut self, len: usize, bound: f32) -> Param<Tensor<1>> {
         let draw = |unit: f32| (2.0 * unit - 1.0) * bound;
-        let values: Vec<f32> = (0..len).map(|_| draw(StandardUniform.sample(self.rng))).collect();
-        Param::from_data(TensorData::new(values, [len]), self.device)
+        let values = (0..len).map(|_| draw(StandardUniform.sample(self.rng))).collect();
+        self.vector(values)
     }
 
     /// A vector of zeros.
     pub(crate) fn zeros(&mut self, len: usize) -> Param<Tensor<1>> {
-        Param::from_data(TensorData::new(vec![0.0_f32; len], [len]), self.device)
+        self.vector(vec![0.0; len])
+    }
+
+    /// A vector of given values.
+    pub(crate) fn vector(&mut self, values: Vec<f32>) -> Param<Tensor<1>> {
+        let len = values.len();
+        Param::from_data(TensorData::new(values, [len]), self.device)
     }
 
     fn matrix(&mut self, shape: [usize; 2], distribution: impl Distribution<f32>) -> Param<Tensor<2>> {

@@ -3,17 +3,23 @@
 //! Torsos and heads are closed enums, so that one network type serves every combination. Every torso answers for whole
 //! sequences (`forward`) and token by token (`step`), and the two agree.
 
+mod cnn;
 mod embedding;
 mod gru;
 mod head;
 mod init;
+mod lstm;
 mod mlp;
 mod network;
 mod torso;
+mod transformer;
 
+pub use cnn::{Cnn, CnnConfig};
 pub use embedding::TokenEmbedding;
 pub use gru::{Gru, GruConfig};
 pub use head::{Head, HeadConfig};
+pub use lstm::{Lstm, LstmConfig};
 pub use mlp::{Mlp, MlpConfig};
 pub use network::{NetworkConfig, TextQNetwork};
 pub use torso::{DecodeState, Torso, TorsoConfig};
+pub use transformer::{Transformer, TransformerConfig};

@@ -140,7 +140,7 @@ mod tests {
     use rand::RngExt;
 
     use super::*;
-    use crate::MlpConfig;
+    use crate::{CnnConfig, LstmConfig, MlpConfig, TransformerConfig};
 
     const N_TOKENS: usize = 11;
     const N_POSITIONS: usize = 5;
@@ -157,6 +157,10 @@ mod tests {
             TorsoConfig::Mlp(MlpConfig { window_tokens: 1, hidden: vec![8] }),
             TorsoConfig::Gru(GruConfig { width: 8, n_layers: 1 }),
             TorsoConfig::Gru(GruConfig { width: 8, n_layers: 2 }),
+            TorsoConfig::Lstm(LstmConfig { width: 8, n_layers: 2 }),
+            TorsoConfig::Cnn(CnnConfig { width: 8, kernel_size: 2, n_layers: 2 }),
+            TorsoConfig::Cnn(CnnConfig { width: 8, kernel_size: 3, n_layers: 3 }),
+            TorsoConfig::Transformer(TransformerConfig { width: 8, n_heads: 2, n_layers: 2, expansion: 2 }),
         ]
     }
 

@@ -7,10 +7,13 @@ use rand::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::cnn::{Cnn, CnnConfig};
 use crate::embedding::TokenEmbedding;
 use crate::gru::{Gru, GruConfig};
 use crate::init::Init;
+use crate::lstm::{Lstm, LstmConfig, Memory};
 use crate::mlp::{Mlp, MlpConfig, TokenWindow};
+use crate::transformer::{KeyValueCache, Transformer, TransformerConfig};
 
 /// The part of the network that reads the text.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -20,6 +23,12 @@ pub enum TorsoConfig {
     Mlp(MlpConfig),
     /// Gated recurrent units over the whole text (Cho et al. 2014).
     Gru(GruConfig),
+    /// Long short-term memories over the whole text (Hochreiter and Schmidhuber 1997).
+    Lstm(LstmConfig),
+    /// Dilated causal convolutions over the last tokens (Bai et al. 2018).
+    Cnn(CnnConfig),
+    /// Causal self-attention over the whole text (Vaswani et al. 2017).
+    Transformer(TransformerConfig),
 }
 
 impl TorsoConfig {
@@ -28,6 +37,9 @@ impl TorsoConfig {
         match self {
             TorsoConfig::Mlp(config) => config.hidden.last().copied().unwrap_or(0),
             TorsoConfig::Gru(config) => config.width,
+            TorsoConfig::Lstm(config) => config.width,
+            TorsoConfig::Cnn(config) => config.width,
+            TorsoConfig::Transformer(config) => config.width,
         }
     }
 
@@ -35,6 +47,9 @@ impl TorsoConfig {
         match self {
             TorsoConfig::Mlp(config) => Torso::Mlp(Mlp::new(config, embedding_width, init)),
             TorsoConfig::Gru(config) => Torso::Gru(Gru::new(config, embedding_width, init)),
+            TorsoConfig::Lstm(config) => Torso::Lstm(Lstm::new(config, embedding_width, init)),
+            TorsoConfig::Cnn(config) => Torso::Cnn(Cnn::new(config, embedding_width, init)),
+            TorsoConfig::Transformer(config) => Torso::Transformer(Transformer::new(config, embedding_width, init)),
         }
     }
 }
@@ -46,6 +61,12 @@ pub enum Torso {
     Mlp(Mlp),
     /// See [`TorsoConfig::Gru`].
     Gru(Gru),
+    /// See [`TorsoConfig::Lstm`].
+    Lstm(Lstm),
+    /// See [`TorsoConfig::Cnn`].
+    Cnn(Cnn),
+    /// See [`TorsoConfig::Transformer`].
+    Transformer(Transformer),
 }
 
 /// What a torso remembers of the texts it reads token by token.
@@ -56,6 +77,12 @@ pub enum DecodeState {
     Mlp(TokenWindow),
     /// For each layer the hidden state: `[batch, width]`.
     Gru(Vec<Tensor<2>>),
+    /// For each layer hidden state and cell.
+    Lstm(Vec<Memory<2>>),
+    /// For each layer the last inputs that it will look back to: `[batch, (kernel_size - 1) 2^layer, width]`.
+    Cnn(Vec<Tensor<3>>),
+    /// Keys and values of all tokens.
+    Transformer(KeyValueCache),
 }
 
 impl Torso {
@@ -68,6 +95,18 @@ impl Torso {
                 let mut layers = gru.forward(embedding.forward(tokens, positions));
                 let last = layers.pop().expect("a GRU has at least one layer");
                 at_decisions(last, decisions)
+            }
+            Torso::Lstm(lstm) => {
+                let mut layers = lstm.forward(embedding.forward(tokens, positions));
+                let last = layers.pop().expect("an LSTM has at least one layer");
+                at_decisions(last.hidden, decisions)
+            }
+            Torso::Cnn(cnn) => {
+                let mut layers = cnn.forward(embedding.forward(tokens, positions));
+                at_decisions(layers.pop().expect("the output of the last layer"), decisions)
+            }
+            Torso::Transformer(transformer) => {
+                at_decisions(transformer.forward(embedding.forward(tokens, positions)).0, decisions)
             }
         }
     }
@@ -88,6 +127,27 @@ impl Torso {
                 let features = hidden.last().cloned().expect("a GRU has at least one layer");
                 (DecodeState::Gru(hidden), features)
             }
+            Torso::Lstm(lstm) => {
+                let last = |layers: Tensor<3>| at_decisions(layers, decisions.clone()).squeeze_dim::<2>(1);
+                let memories: Vec<Memory<2>> = lstm
+                    .forward(embedding.forward(tokens, positions))
+                    .into_iter()
+                    .map(|memory| Memory { hidden: last(memory.hidden), cell: last(memory.cell) })
+                    .collect();
+                let features = memories.last().expect("an LSTM has at least one layer").hidden.clone();
+                (DecodeState::Lstm(memories), features)
+            }
+            Torso::Cnn(cnn) => {
+                let mut layers = cnn.forward(embedding.forward(tokens, positions));
+                let history = cnn.history(&layers, decisions.clone());
+                let output = layers.pop().expect("the output of the last layer");
+                (DecodeState::Cnn(history), at_decisions(output, decisions).squeeze_dim(1))
+            }
+            Torso::Transformer(transformer) => {
+                let (features, blocks) = transformer.forward(embedding.forward(tokens, positions));
+                let cache = transformer.cache(blocks, decisions.clone());
+                (DecodeState::Transformer(cache), at_decisions(features, decisions).squeeze_dim(1))
+            }
         }
     }
 
@@ -97,15 +157,19 @@ impl Torso {
     /// When `state` is of another torso.
     pub(crate) fn step(&self, embedding: &TokenEmbedding, input: &StepInput, state: &mut DecodeState) -> Tensor<2> {
         let StepInput { tokens, positions } = input.clone();
+        let vectors = || {
+            let (tokens, positions) = (tokens.clone().unsqueeze_dim(1), positions.clone().unsqueeze_dim(1));
+            embedding.forward(tokens, positions).squeeze_dim::<2>(1)
+        };
         match (self, state) {
             (Torso::Mlp(mlp), DecodeState::Mlp(window)) => {
-                window.push(tokens, positions);
+                window.push(tokens.clone(), positions.clone());
                 mlp.features(embedding, window)
             }
-            (Torso::Gru(gru), DecodeState::Gru(hidden)) => {
-                let vectors = embedding.forward(tokens.unsqueeze_dim(1), positions.unsqueeze_dim(1));
-                gru.step(vectors.squeeze_dim(1), hidden)
-            }
+            (Torso::Gru(gru), DecodeState::Gru(hidden)) => gru.step(vectors(), hidden),
+            (Torso::Lstm(lstm), DecodeState::Lstm(memories)) => lstm.step(vectors(), memories),
+            (Torso::Cnn(cnn), DecodeState::Cnn(history)) => cnn.step(vectors(), history),
+            (Torso::Transformer(transformer), DecodeState::Transformer(cache)) => transformer.step(vectors(), cache),
             _ => panic!("the decode state belongs to another torso"),
         }
     }
@@ -119,6 +183,17 @@ impl DecodeState {
             DecodeState::Gru(hidden) => {
                 DecodeState::Gru(hidden.into_iter().map(|layer| layer.select(0, rows.clone())).collect())
             }
+            DecodeState::Lstm(memories) => {
+                let chosen = |Memory { hidden, cell }: Memory<2>| Memory {
+                    hidden: hidden.select(0, rows.clone()),
+                    cell: cell.select(0, rows.clone()),
+                };
+                DecodeState::Lstm(memories.into_iter().map(chosen).collect())
+            }
+            DecodeState::Cnn(history) => {
+                DecodeState::Cnn(history.into_iter().map(|layer| layer.select(0, rows.clone())).collect())
+            }
+            DecodeState::Transformer(cache) => DecodeState::Transformer(cache.select(rows)),
         }
     }
 }

@@ -15,7 +15,7 @@ use dqn_core::policy::Exploration;
 use dqn_core::schedule::Span;
 use dqn_core::{DqnConfig, ReplayConfig};
 use dqn_env::{EnvironmentConfig, RewardConfig};
-use dqn_model::NetworkConfig;
+use dqn_model::{NetworkConfig, TorsoConfig};
 use dqn_score::{BleuTokenizer, NgramConfig};
 use dqn_text::corpus::CorpusConfig;
 use dqn_text::split::SplitConfig;
@@ -332,6 +332,12 @@ impl ExperimentConfig {
         }
         if self.learner.bootstrap.needs_prior() && self.prior.is_none() {
             fault("learner.bootstrap", "kl".to_owned(), "KL control needs a [prior] section");
+        }
+        if let TorsoConfig::Transformer(transformer) = &self.network.torso
+            && !transformer.is_divisible()
+        {
+            let why = "the width must be a multiple of twice the number of heads";
+            fault("network.torso.width", transformer.width.to_string(), why);
         }
         for (path, found, why) in self.learner.faults() {
             fault(path, found, why);

@@ -1,0 +1,243 @@
+//! A causal Transformer.
+
+use burn::module::{Module, Param};
+use burn::nn::{LayerNorm, LayerNormConfig};
+use burn::tensor::activation::{gelu, softmax};
+use burn::tensor::{Device, Int, Tensor};
+use dqn_core::batch::FORBIDDEN;
+use rand::Rng;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::init::Init;
+
+/// Size of a Transformer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TransformerConfig {
+    /// Length of a token's vector between the blocks.
+    #[schemars(range(min = 2, max = 65536))]
+    pub width: usize,
+    /// Heads of attention in each block; an even part of `width` falls to each.
+    #[schemars(range(min = 1, max = 256))]
+    pub n_heads: usize,
+    /// Blocks.
+    #[schemars(range(min = 1, max = 64))]
+    pub n_layers: usize,
+    /// Units of the hidden layer of a block, as a multiple of `width`.
+    #[schemars(range(min = 1, max = 16))]
+    pub expansion: usize,
+}
+
+impl Default for TransformerConfig {
+    fn default() -> Self {
+        Self { width: 128, n_heads: 4, n_layers: 2, expansion: 4 }
+    }
+}
+
+impl TransformerConfig {
+    /// Whether each head has an even part of the width, as rotary positions need.
+    pub fn is_divisible(&self) -> bool {
+        self.width.is_multiple_of(2 * self.n_heads)
+    }
+}
+
+/// Blocks of causal self-attention, normalised before each part, with rotary positions.
+///
+/// ```text
+/// x <- x + attention(norm(x)),   x <- x + W_2 gelu(W_1 norm(x)),   at the end norm(x)
+/// ```
+///
+/// Source: Vaswani et al. 2017; Xiong et al. 2020 for the place of the norms; Su et al. 2021 for the positions, which
+/// depend on distances only, so that a text reads the same wherever its context is cut.
+#[derive(Module, Debug)]
+pub struct Transformer {
+    input: Linear,
+    blocks: Vec<Block>,
+    norm: LayerNorm,
+}
+
+#[derive(Module, Debug)]
+struct Block {
+    attention_norm: LayerNorm,
+    query_key_value: Linear,
+    output: Linear,
+    hidden_norm: LayerNorm,
+    up: Linear,
+    down: Linear,
+    #[module(skip)]
+    n_heads: usize,
+}
+
+#[derive(Module, Debug)]
+struct Linear {
+    weight: Param<Tensor<2>>,
+    bias: Param<Tensor<1>>,
+}
+
+/// Keys and values of the tokens read so far.
+#[derive(Clone, Debug)]
+pub struct KeyValueCache {
+    /// For each block keys and values: `[batch, heads, time, width / heads]`.
+    blocks: Vec<[Tensor<4>; 2]>,
+    /// 0 where a row has a token, [`FORBIDDEN`] where it is padded: `[batch, time]`.
+    mask: Tensor<2>,
+    /// Tokens of each row: `[batch]`.
+    n_tokens: Tensor<1, Int>,
+}
+
+impl Linear {
+    fn new<R: Rng>(n_inputs: usize, width: usize, init: &mut Init<'_, R>) -> Self {
+        Self { weight: init.uniform([n_inputs, width], (3.0 / n_inputs as f32).sqrt()), bias: init.zeros(width) }
+    }
+
+    fn forward(&self, rows: Tensor<2>) -> Tensor<2> {
+        rows.matmul(self.weight.val()) + self.bias.val().unsqueeze()
+    }
+}
+
+impl Transformer {
+    pub(crate) fn new<R: Rng>(config: &TransformerConfig, n_inputs: usize, init: &mut Init<'_, R>) -> Self {
+        let width = config.width;
+        let norm = |device: &Device| LayerNormConfig::new(width).init(device);
+        let input = Linear::new(n_inputs, width, init);
+        let blocks = (0..config.n_layers)
+            .map(|_| Block {
+                attention_norm: norm(init.device),
+                query_key_value: Linear::new(width, 3 * width, init),
+                output: Linear::new(width, width, init),
+                hidden_norm: norm(init.device),
+                up: Linear::new(width, config.expansion * width, init),
+                down: Linear::new(config.expansion * width, width, init),
+                n_heads: config.n_heads,
+            })
+            .collect();
+        Self { input, blocks, norm: norm(init.device) }
+    }
+
+    /// Features of all places, and what later tokens attend to.
+    ///
+    /// # Shapes
+    /// - `inputs`: `[batch, time, n_inputs]`
+    /// - returns `[batch, time, width]`
+    pub(crate) fn forward(&self, inputs: Tensor<3>) -> (Tensor<3>, Vec<[Tensor<4>; 2]>) {
+        let [batch, time, n_inputs] = inputs.dims();
+        let device = inputs.device();
+        let mut rows = self.input.forward(inputs.reshape([batch * time, n_inputs]));
+        let places = Tensor::<1, Int>::arange(0..time as i64, &device);
+        // A place attends to itself and to what lies before it.
+        let later = places.clone().unsqueeze_dim::<2>(0).greater(places.clone().unsqueeze_dim::<2>(1));
+        let mask = later.float().mul_scalar(FORBIDDEN).reshape([1, 1, time, time]);
+        let mut kept = Vec::with_capacity(self.blocks.len());
+        for block in &self.blocks {
+            let [query, key, value] = block.heads(rows.clone(), batch, time);
+            let turn = Turn::new(places.clone().unsqueeze_dim(0), query.dims()[3]);
+            let (query, key) = (turn.apply(query), turn.apply(key));
+            rows = block.finish(rows, query, key.clone(), value.clone(), mask.clone());
+            kept.push([key, value]);
+        }
+        let width = rows.dims()[1];
+        (self.norm.forward(rows).reshape([batch, time, width]), kept)
+    }
+
+    /// What later tokens attend to in texts that end at `decisions`: `[batch, 1]`.
+    pub(crate) fn cache(&self, blocks: Vec<[Tensor<4>; 2]>, decisions: Tensor<2, Int>) -> KeyValueCache {
+        let [batch, _, time, _] = blocks[0][0].dims();
+        let places = Tensor::<1, Int>::arange(0..time as i64, &decisions.device()).unsqueeze_dim::<2>(0);
+        let is_later = places.expand([batch, time]).greater(decisions.clone().expand([batch, time]));
+        let n_tokens = decisions.add_scalar(1).squeeze_dim(1);
+        KeyValueCache { blocks, mask: is_later.float().mul_scalar(FORBIDDEN), n_tokens }
+    }
+
+    /// Features after one more token: `[batch, n_inputs]` to `[batch, width]`.
+    pub(crate) fn step(&self, input: Tensor<2>, cache: &mut KeyValueCache) -> Tensor<2> {
+        let [batch, _] = input.dims();
+        let mut rows = self.input.forward(input);
+        let new = Tensor::zeros([batch, 1], &rows.device());
+        cache.mask = Tensor::cat(vec![cache.mask.clone(), new], 1);
+        let time = cache.mask.dims()[1];
+        let mask = cache.mask.clone().reshape([batch, 1, 1, time]);
+        for (block, kept) in self.blocks.iter().zip(&mut cache.blocks) {
+            let [query, key, value] = block.heads(rows.clone(), batch, 1);
+            let turn = Turn::new(cache.n_tokens.clone().unsqueeze_dim(1), query.dims()[3]);
+            let key = Tensor::cat(vec![kept[0].clone(), turn.apply(key)], 2);
+            let value = Tensor::cat(vec![kept[1].clone(), value], 2);
+            rows = block.finish(rows, turn.apply(query), key.clone(), value.clone(), mask.clone());
+            *kept = [key, value];
+        }
+        cache.n_tokens = cache.n_tokens.clone().add_scalar(1);
+        self.norm.forward(rows)
+    }
+}
+
+impl KeyValueCache {
+    /// The rows `rows`, in that order.
+    pub(crate) fn select(self, rows: Tensor<1, Int>) -> Self {
+        let chosen = |tensor: Tensor<4>| tensor.select(0, rows.clone());
+        Self {
+            blocks: self.blocks.into_iter().map(|block| block.map(chosen)).collect(),
+            mask: self.mask.select(0, rows.clone()),
+            n_tokens: self.n_tokens.select(0, rows),
+        }
+    }
+}
+
+impl Block {
+    /// Queries, keys and values before their turn: `[batch, heads, time, width / heads]` each.
+    fn heads(&self, rows: Tensor<2>, batch: usize, time: usize) -> [Tensor<4>; 3] {
+        let width = rows.dims()[1];
+        let all = self.query_key_value.forward(self.attention_norm.forward(rows));
+        [0, 1, 2].map(|index| {
+            let part = all.clone().narrow(1, index * width, width);
+            part.reshape([batch, time, self.n_heads, width / self.n_heads]).swap_dims(1, 2)
+        })
+    }
+
+    /// Attention and the hidden layer, both added to `rows`.
+    fn finish(
+        &self,
+        rows: Tensor<2>,
+        query: Tensor<4>,
+        key: Tensor<4>,
+        value: Tensor<4>,
+        mask: Tensor<4>,
+    ) -> Tensor<2> {
+        let [n_rows, width] = rows.dims();
+        let scale = (query.dims()[3] as f64).sqrt().recip();
+        let weights = softmax(query.matmul(key.swap_dims(2, 3)).mul_scalar(scale) + mask, 3);
+        let attended = weights.matmul(value).swap_dims(1, 2).reshape([n_rows, width]);
+        let rows = rows + self.output.forward(attended);
+        rows.clone() + self.down.forward(gelu(self.up.forward(self.hidden_norm.forward(rows))))
+    }
+}
+
+/// The rotation of queries and keys by their places (Su et al. 2021, eq. 34).
+///
+/// Entry `i` of the first half of a head and entry `i` of the second are turned together, by the place times
+/// `10000^(-i / half)`.
+struct Turn {
+    /// `[batch or 1, 1, time, half]`
+    cosine: Tensor<4>,
+    sine: Tensor<4>,
+}
+
+impl Turn {
+    /// # Shapes
+    /// - `places`: `[batch or 1, time]`
+    fn new(places: Tensor<2, Int>, head_width: usize) -> Self {
+        let [rows, time] = places.dims();
+        let half = head_width / 2;
+        let exponents = Tensor::<1, Int>::arange(0..half as i64, &places.device()).float();
+        let speeds = exponents.mul_scalar(-(10_000.0_f64.ln()) / half as f64).exp().reshape([1, 1, 1, half]);
+        let angles = places.float().reshape([rows, 1, time, 1]) * speeds;
+        Self { cosine: angles.clone().cos(), sine: angles.sin() }
+    }
+
+    fn apply(&self, heads: Tensor<4>) -> Tensor<4> {
+        let half = heads.dims()[3] / 2;
+        let first = heads.clone().narrow(3, 0, half);
+        let second = heads.narrow(3, half, half);
+        let turned = first.clone() * self.cosine.clone() - second.clone() * self.sine.clone();
+        Tensor::cat(vec![turned, second * self.cosine.clone() + first * self.sine.clone()], 3)
+    }
+}
