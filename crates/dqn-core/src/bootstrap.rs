@@ -1,6 +1,6 @@
 //! The value of a state, from the values of its actions.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -83,6 +83,19 @@ impl StateValues {
             }
             Bootstrap::Soft { temperature } => soft_value(self.masked(self.q_target.clone()), temperature),
         }
+    }
+
+    /// The action whose value `max` and `double` take: `[batch, states]`.
+    ///
+    /// # Panics
+    /// When `bootstrap` is soft, and has no such action.
+    pub fn best_actions(&self, bootstrap: Bootstrap) -> Tensor<2, Int> {
+        let judge = match bootstrap {
+            Bootstrap::Max {} => self.q_target.clone(),
+            Bootstrap::Double {} => self.q_online.clone().expect("double Q-learning needs the online network's values"),
+            Bootstrap::Kl { .. } | Bootstrap::Soft { .. } => panic!("a soft value weighs all actions"),
+        };
+        self.masked(judge).argmax(2).squeeze_dim(2)
     }
 
     /// The target network's values, those of forbidden actions very small: `[batch, states, actions]`.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::store::{ModuleRecord, RecordError};
+use burn::tensor::activation::softmax;
 use burn::tensor::{Bytes, Int, Tensor};
 use dqn_mdp::Seed;
 use rand::RngExt;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::batch::{DeviceBatch, SequenceBatch};
 use crate::bootstrap::{Bootstrap, StateValues, log_sum_exp};
+use crate::distribution::{Distribution, MovedAtoms, categorical_loss, quantile_huber_loss};
 use crate::error::CoreError;
 use crate::loss::{Loss, weighted_mean};
 use crate::network::QNetwork;
@@ -199,9 +201,13 @@ impl Default for DqnConfig {
 }
 
 impl DqnConfig {
-    /// Combinations that the mathematics does not allow: the key, its value, and the reason.
-    pub fn faults(&self) -> Vec<(&'static str, String, &'static str)> {
+    /// Combinations that the mathematics does not allow, with each other and with networks that answer with
+    /// `distribution`: the key, its value, and the reason.
+    pub fn faults(&self, distribution: Distribution) -> Vec<(&'static str, String, &'static str)> {
         let mut faults = Vec::new();
+        if distribution != Distribution::Mean {
+            faults.extend(self.distribution_faults(distribution));
+        }
         let is_soft = self.bootstrap.temperature().is_some();
         if let Some(lambda) = self.lambda
             && self.n_step != 1
@@ -246,6 +252,31 @@ impl DqnConfig {
         }
         faults
     }
+
+    fn distribution_faults(&self, distribution: Distribution) -> Vec<(&'static str, String, &'static str)> {
+        let mut faults = Vec::new();
+        let mut fault = |is_fault: bool, key: &'static str, why: &'static str| {
+            if is_fault {
+                faults.push((key, "a value".to_owned(), why));
+            }
+        };
+        let is_soft = self.bootstrap.temperature().is_some();
+        let why = "a soft value weighs the means of all actions; it has no distribution of its own: use max or double";
+        fault(is_soft, "learner.bootstrap", why);
+        let why = "only TD targets have distributions; the network must answer with the mean";
+        fault(self.objective != Objective::Td {}, "learner.objective", why);
+        let why = "the mixture of returns of many lengths is defined for their means only";
+        fault(self.lambda.is_some(), "learner.lambda", why);
+        let why = "the penalty compares means: the network must answer with the mean";
+        fault(self.conservatism > 0.0, "learner.conservatism", why);
+        let is_quantile = matches!(distribution, Distribution::Quantile { .. });
+        let is_mse = self.loss == Loss::Mse {};
+        fault(is_quantile && is_mse, "learner.loss", "quantiles are learned by the Huber loss");
+        if let Distribution::Categorical { low, high, .. } = distribution {
+            fault(low >= high, "network.distribution", "the lowest atom must lie below the highest");
+        }
+        faults
+    }
 }
 
 /// Deep Q-learning with an online and a target network.
@@ -270,9 +301,9 @@ impl<N: QNetwork> DqnLearner<N> {
         Self { target: network.valid(), optimizer: config.optimizer.init(), online: network, config, noise }
     }
 
-    /// The online network without a graph, to act with.
+    /// The online network without a graph and without noise, to act with.
     pub fn acting(&self) -> N {
-        self.online.valid()
+        self.online.valid().with_noise(None)
     }
 
     /// TD targets of all steps: `[batch, steps]`.
@@ -375,6 +406,9 @@ impl<N: QNetwork> DqnLearner<N> {
                 mask: at_steps_of(&batch.mask),
             }
         };
+        if self.online.distribution() != Distribution::Mean {
+            return self.compare_distributions(batch, features, actions);
+        }
         let q_taken = self.online.q_taken(at_steps.clone(), actions);
         match self.config.objective {
             Objective::Td {} => {
@@ -388,18 +422,10 @@ impl<N: QNetwork> DqnLearner<N> {
                 Comparison { penalty, error: error.inner(), q_taken: q_taken.inner(), target }
             }
             Objective::PathConsistency { multi_step } => {
-                let states = self.target_values(batch, None).value(self.config.bootstrap);
-                let path = Path {
-                    advantages: q_taken.clone() - all_values().value(self.config.bootstrap),
-                    rewards: Tensor::from_inner(batch.returns.clone()),
-                    discounts: Tensor::from_inner(batch.discounts.clone()),
-                    values: Tensor::from_inner(states.clone().narrow(1, 0, n_steps)),
-                    next_values: Tensor::from_inner(states.gather(1, batch.bootstrap_states.clone())),
-                    valid: Tensor::from_inner(batch.valid.clone()),
-                };
-                let error = if multi_step { path.multi_step() } else { path.single_step() };
-                let penalty = self.config.loss.penalty(error.clone());
+                let (error, reversed) = self.path_errors(batch, &features, &q_taken, multi_step);
+                let penalty = self.config.loss.penalty(error.clone()) + self.config.loss.penalty(reversed);
                 let (error, q_taken) = (error.inner(), q_taken.inner());
+                let penalty = penalty.div_scalar(2.0);
                 Comparison { penalty, target: q_taken.clone() - error.clone(), error, q_taken }
             }
             Objective::Imitation {} => {
@@ -408,6 +434,104 @@ impl<N: QNetwork> DqnLearner<N> {
                 Comparison { error: penalty.clone().inner(), penalty, target: q_taken.clone(), q_taken }
             }
         }
+    }
+}
+
+impl<N: QNetwork> DqnLearner<N> {
+    /// Errors of the path consistency with the online network's advantages and the target network's values, and the
+    /// reverse: `[batch, steps]` each.
+    ///
+    /// Advantages alone say nothing of the level of the values, so the second error is needed (Guo et al. 2021, section
+    /// 4.2).
+    fn path_errors(
+        &self,
+        batch: &DeviceBatch,
+        features: &Tensor<3>,
+        q_taken: &Tensor<2>,
+        multi_step: bool,
+    ) -> (Tensor<2>, Tensor<2>) {
+        let n_steps = batch.valid.dims()[1];
+        let lifted = |part: &Option<Tensor<3>>| part.as_ref().map(|part| Tensor::from_inner(part.clone()));
+        let online = StateValues {
+            q_target: self.online.q_values(features.clone()),
+            q_online: None,
+            log_prior: lifted(&batch.log_prior),
+            mask: lifted(&batch.mask),
+        };
+        let online_values = online.value(self.config.bootstrap);
+        let target = self.target_values(batch, None);
+        let target_values = target.value(self.config.bootstrap);
+        let at_steps = |values: &Tensor<2>| values.clone().narrow(1, 0, n_steps);
+        let actions = batch.actions.clone().unsqueeze_dim::<3>(2);
+        let target_taken = target.q_target.narrow(1, 0, n_steps).gather(2, actions).squeeze_dim::<2>(2);
+        let states = Tensor::from_inner(batch.bootstrap_states.clone());
+        let error = |advantages: Tensor<2>, values: Tensor<2>| {
+            let path = Path {
+                advantages,
+                rewards: Tensor::from_inner(batch.returns.clone()),
+                discounts: Tensor::from_inner(batch.discounts.clone()),
+                values: at_steps(&values),
+                next_values: values.gather(1, states.clone()),
+                valid: Tensor::from_inner(batch.valid.clone()),
+            };
+            if multi_step { path.multi_step() } else { path.single_step() }
+        };
+        let advantages = q_taken.clone() - at_steps(&online_values);
+        let target_advantages = Tensor::from_inner(target_taken - at_steps(&target_values));
+        (error(advantages, Tensor::from_inner(target_values)), error(target_advantages, online_values))
+    }
+
+    /// [`DqnLearner::compare`] for networks that answer with distributions.
+    fn compare_distributions(&self, batch: &DeviceBatch, features: Tensor<3>, actions: Tensor<2, Int>) -> Comparison {
+        let distribution = self.online.distribution();
+        let n_steps = batch.valid.dims()[1];
+        let moved = self.moved_atoms(batch, &features);
+        let target = match &moved.probabilities {
+            Some(probabilities) => (moved.returns.clone() * probabilities.clone()).sum_dim(2).squeeze_dim::<2>(2),
+            None => moved.returns.clone().mean_dim(2).squeeze_dim::<2>(2),
+        };
+        let atoms = self.online.atoms_taken(features.narrow(1, 0, n_steps), actions);
+        let q_taken = distribution.mean(atoms.clone()).squeeze_dim::<2>(2).inner();
+        let (penalty, error) = match (distribution, self.config.loss) {
+            (Distribution::Categorical { low, high, .. }, _) => categorical_loss(atoms, moved, low, high),
+            (_, Loss::Huber { delta }) => {
+                (quantile_huber_loss(atoms, moved.returns, delta), q_taken.clone() - target.clone())
+            }
+            (_, Loss::Mse {}) => panic!("a checked configuration gives quantiles the Huber loss"),
+        };
+        Comparison { penalty, error, q_taken, target }
+    }
+
+    /// Where the atoms of the next states move to, under the action that the bootstrap prefers.
+    fn moved_atoms(&self, batch: &DeviceBatch, online_features: &Tensor<3>) -> MovedAtoms {
+        let distribution = self.target.distribution();
+        let q_online = self.config.bootstrap.needs_online().then(|| {
+            let features = online_features.clone().inner();
+            self.online.valid().q_values(features)
+        });
+        let features = self.target.features(&batch.input);
+        let states = StateValues {
+            q_target: self.target.q_values(features.clone()),
+            q_online,
+            log_prior: None,
+            mask: batch.mask.clone(),
+        };
+        let atoms = self.target.atoms_taken(features, states.best_actions(self.config.bootstrap));
+        let n_atoms = atoms.dims()[2];
+        let rows = batch.bootstrap_states.clone().unsqueeze_dim::<3>(2).repeat_dim(2, n_atoms);
+        let atoms = atoms.gather(1, rows);
+        let (returns, probabilities) = match distribution {
+            Distribution::Categorical { .. } => (distribution.returns(&atoms), Some(softmax(atoms, 2))),
+            Distribution::Mean | Distribution::Quantile { .. } => (atoms, None),
+        };
+        let move_on = |values: Tensor<3>| {
+            batch.returns.clone().unsqueeze_dim::<3>(2) + batch.discounts.clone().unsqueeze_dim::<3>(2) * values
+        };
+        let returns = match self.config.value_rescaling {
+            Some(epsilon) => rescale(move_on(unscale(returns, epsilon)), epsilon),
+            None => move_on(returns),
+        };
+        MovedAtoms { returns, probabilities }
     }
 }
 
@@ -424,7 +548,10 @@ impl<N: QNetwork> Learner for DqnLearner<N> {
     fn update(&mut self, batch: SequenceBatch, progress: Progress) -> Result<UpdateStats, CoreError> {
         let n_transitions = batch.n_transitions();
         let device = self.target.device();
-        device.seed(self.noise.stream(&format!("noise {}", progress.updates)).random());
+        let mut noise = self.noise.stream(&format!("noise {}", progress.updates));
+        device.seed(noise.random());
+        self.online = self.online.clone().with_noise(Some(Seed(noise.random())));
+        self.target = self.target.clone().with_noise(Some(Seed(noise.random())));
         let batch = batch.upload(&device);
         let features = self.online.features(&batch.input.clone().lifted());
         let Comparison { penalty, error, q_taken, target } = self.compare(&batch, features);

@@ -7,6 +7,7 @@
 
 pub mod batch;
 pub mod bootstrap;
+pub mod distribution;
 mod error;
 pub mod learner;
 pub mod loss;
@@ -22,6 +23,7 @@ pub mod target;
 pub mod target_network;
 
 pub use batch::{BatchBuilder, SequenceBatch};
+pub use distribution::Distribution;
 pub use error::CoreError;
 pub use learner::{DqnConfig, DqnLearner, Learner, UpdateStats};
 pub use network::{QNetwork, SequenceInput, StepInput};

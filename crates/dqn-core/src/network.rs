@@ -2,6 +2,9 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
+use dqn_mdp::Seed;
+
+use crate::distribution::Distribution;
 
 /// What a network reads for a batch of windows.
 #[derive(Clone, Debug)]
@@ -51,6 +54,28 @@ pub trait QNetwork: Module + Sync {
     /// # Shapes
     /// - returns `[batch, states, width]`
     fn features(&self, input: &SequenceInput) -> Tensor<3>;
+
+    /// What the network says of the return of an action.
+    fn distribution(&self) -> Distribution {
+        Distribution::Mean
+    }
+
+    /// The distribution of the return of one action in each state, as [`Distribution`] describes it.
+    ///
+    /// # Shapes
+    /// - `features`: `[batch, states, width]`
+    /// - `actions`: `[batch, states]`
+    /// - returns `[batch, states, atoms]`
+    fn atoms_taken(&self, features: Tensor<3>, actions: Tensor<2, Int>) -> Tensor<3> {
+        self.q_taken(features, actions).unsqueeze_dim(2)
+    }
+
+    /// The same network with new noise in its noisy parts (Fortunato et al. 2018), or with none; a network without such
+    /// parts stays as it is.
+    fn with_noise(self, noise: Option<Seed>) -> Self {
+        let _ = noise;
+        self
+    }
 
     /// The value of every action.
     ///

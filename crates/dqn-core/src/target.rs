@@ -156,7 +156,7 @@ pub fn extra_returns(
 /// ```
 ///
 /// Source: Pohlen et al. 2018, proposition A.2; used by Kapturowski et al. 2019.
-pub fn rescale(values: Tensor<2>, epsilon: f64) -> Tensor<2> {
+pub fn rescale<const D: usize>(values: Tensor<D>, epsilon: f64) -> Tensor<D> {
     let root = (values.clone().abs().add_scalar(1.0)).sqrt().sub_scalar(1.0);
     values.clone().sign() * root + values.mul_scalar(epsilon)
 }
@@ -166,7 +166,7 @@ pub fn rescale(values: Tensor<2>, epsilon: f64) -> Tensor<2> {
 /// ```text
 /// h^-1(y) = sign(y) (((sqrt(1 + 4 epsilon (|y| + 1 + epsilon)) - 1) / (2 epsilon))^2 - 1)
 /// ```
-pub fn unscale(values: Tensor<2>, epsilon: f64) -> Tensor<2> {
+pub fn unscale<const D: usize>(values: Tensor<D>, epsilon: f64) -> Tensor<D> {
     // (sqrt(1 + u) - 1) / (2 epsilon) cancels in 32 bits where epsilon is small; u / (sqrt(1 + u) + 1) does not.
     let u = values.clone().abs().add_scalar(1.0 + epsilon).mul_scalar(4.0 * epsilon);
     let quotient = u.clone() / (u.add_scalar(1.0).sqrt().add_scalar(1.0)).mul_scalar(2.0 * epsilon);

@@ -1,8 +1,12 @@
 //! Heads: from the features of a state to the values of its actions.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Int, Tensor, TensorData};
+use dqn_core::Distribution;
+use dqn_mdp::Seed;
 use rand::Rng;
+use rand::distr::Distribution as _;
+use rand_distr::StandardNormal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -32,63 +36,167 @@ fn default_init_deviation() -> f64 {
     0.01
 }
 
-/// Linear values of actions.
+/// Linear values of actions, or linear descriptions of the distributions of their returns.
 ///
-/// The weights lie as one row for each action, so that the value of one action costs one row and not the whole matrix.
+/// The weights lie as one row for each action (for each of its atoms, those of one action together), so that the value of
+/// one action costs its rows and not the whole matrix.
 #[derive(Module, Debug)]
 pub struct Head {
-    /// `[actions, width]`
+    /// `[actions * atoms, width]`
     weight: Param<Tensor<2>>,
-    /// `[actions]`
+    /// `[actions * atoms]`
     bias: Param<Tensor<1>>,
     state_value: Option<StateValue>,
+    noise_scale: Option<NoiseScale>,
+    #[module(skip)]
+    distribution: Distribution,
+    #[module(skip)]
+    noise: Option<Noise>,
 }
 
 #[derive(Module, Debug)]
 struct StateValue {
-    /// `[width, 1]`
+    /// `[width, atoms]`
     weight: Param<Tensor<2>>,
-    /// `[1]`
+    /// `[atoms]`
     bias: Param<Tensor<1>>,
 }
 
+/// How much noise each weight takes (sigma in Fortunato et al. 2018), learned beside the weights.
+#[derive(Module, Debug)]
+struct NoiseScale {
+    /// `[actions * atoms, width]`
+    weight: Param<Tensor<2>>,
+    /// `[actions * atoms]`
+    bias: Param<Tensor<1>>,
+}
+
+/// Factorised noise: that of a weight is the product of its output's and its input's (Fortunato et al. 2018, eq. 10).
+#[derive(Clone, Debug)]
+struct Noise {
+    /// One number for each row of weights.
+    outputs: Vec<f32>,
+    /// One number for each feature.
+    inputs: Vec<f32>,
+}
+
+impl Noise {
+    /// `sign(x) sqrt(|x|)` of normal draws.
+    fn draw(n_outputs: usize, n_inputs: usize, seed: Seed) -> Self {
+        let mut rng = seed.stream("noisy head");
+        let mut draw = |n: usize| -> Vec<f32> {
+            let normal = StandardNormal.sample_iter(&mut rng).take(n);
+            normal.map(|x: f32| x.signum() * x.abs().sqrt()).collect()
+        };
+        Self { outputs: draw(n_outputs), inputs: draw(n_inputs) }
+    }
+}
+
 impl Head {
-    pub(crate) fn new<R: Rng>(config: HeadConfig, width: usize, n_actions: usize, init: &mut Init<'_, R>) -> Self {
+    pub(crate) fn new<R: Rng>(
+        config: HeadConfig,
+        distribution: Distribution,
+        noise: Option<f64>,
+        [width, n_actions]: [usize; 2],
+        init: &mut Init<'_, R>,
+    ) -> Self {
         let (HeadConfig::Scalar { init_deviation } | HeadConfig::Dueling { init_deviation }) = config;
         let deviation = init_deviation as f32;
         let is_dueling = matches!(config, HeadConfig::Dueling { .. });
+        let n_atoms = distribution.n_atoms();
+        let n_rows = n_actions * n_atoms;
         Self {
-            weight: init.normal([n_actions, width], deviation),
-            bias: init.zeros(n_actions),
+            weight: init.normal([n_rows, width], deviation),
+            bias: init.zeros(n_rows),
             state_value: is_dueling
-                .then(|| StateValue { weight: init.normal([width, 1], deviation), bias: init.zeros(1) }),
+                .then(|| StateValue { weight: init.normal([width, n_atoms], deviation), bias: init.zeros(n_atoms) }),
+            noise_scale: noise.map(|scale| {
+                let scale = (scale / (width as f64).sqrt()) as f32;
+                NoiseScale { weight: init.constant([n_rows, width], scale), bias: init.vector(vec![scale; n_rows]) }
+            }),
+            distribution,
+            noise: None,
         }
     }
 
     /// Number of actions.
     pub fn n_actions(&self) -> usize {
-        self.weight.dims()[0]
+        self.weight.dims()[0] / self.distribution.n_atoms()
     }
 
-    /// The value of every action.
+    /// What the head says of a return.
+    pub fn distribution(&self) -> Distribution {
+        self.distribution
+    }
+
+    /// The same head with the noise of `seed`, or without; a head that takes no noise stays as it is.
+    pub(crate) fn with_noise(self, seed: Option<Seed>) -> Self {
+        let [n_rows, width] = self.weight.dims();
+        let noise = seed.filter(|_| self.noise_scale.is_some()).map(|seed| Noise::draw(n_rows, width, seed));
+        Self { noise, ..self }
+    }
+
+    /// Weights and bias with their noise: `[actions * atoms, width]` and `[actions * atoms]`.
+    fn parameters(&self) -> (Tensor<2>, Tensor<1>) {
+        let (weight, bias) = (self.weight.val(), self.bias.val());
+        let (Some(scale), Some(noise)) = (&self.noise_scale, &self.noise) else { return (weight, bias) };
+        let vector =
+            |values: &[f32]| Tensor::<1>::from_data(TensorData::new(values.to_vec(), [values.len()]), &weight.device());
+        let (outputs, inputs) = (vector(&noise.outputs), vector(&noise.inputs));
+        let weight_noise = scale.weight.val() * inputs.unsqueeze_dim(0) * outputs.clone().unsqueeze_dim(1);
+        (weight + weight_noise, bias + scale.bias.val() * outputs)
+    }
+
+    /// The value of every action: the mean of what the head says of its return.
     ///
     /// ```text
     /// scalar:   Q(s, a) = f(s) . w_a + b_a
     /// dueling:  Q(s, a) = V(s) + A(s, a) - mean_a' A(s, a'),   A as above
     /// ```
     ///
+    /// with one such formula for each atom.
+    ///
     /// # Shapes
     /// - `features`: `[rows, width]`
     /// - returns `[rows, actions]`
     pub fn q_values(&self, features: Tensor<2>) -> Tensor<2> {
-        let advantages = features.clone().matmul(self.weight.val().transpose()) + self.bias.val().unsqueeze();
-        match &self.state_value {
-            None => advantages,
-            Some(state_value) => {
-                // Mean advantages come from the mean weights: one product for each row instead of a sum over actions.
-                let baseline = state_value.forward(features.clone()) - self.mean_advantage(features);
-                advantages + baseline
-            }
+        let (n_actions, n_atoms) = (self.n_actions(), self.distribution.n_atoms());
+        let [n_rows, width] = features.dims();
+        let (weight, bias) = self.parameters();
+        if let Distribution::Categorical { .. } = self.distribution {
+            let logits = features.clone().matmul(weight.clone().transpose()) + bias.clone().unsqueeze();
+            let logits = logits.reshape([n_rows, n_actions, n_atoms]);
+            let logits = match self.baseline(features, weight, bias) {
+                Some(baseline) => logits + baseline.unsqueeze_dim(1),
+                None => logits,
+            };
+            return self.distribution.mean(logits).squeeze_dim(2);
+        }
+        // The mean of linear answers is the answer of the mean weights.
+        let means = weight.clone().reshape([n_actions, n_atoms, width]).mean_dim(1).squeeze_dim::<2>(1);
+        let mean_bias = bias.clone().reshape([n_actions, n_atoms]).mean_dim(1).squeeze_dim::<1>(1);
+        let values = features.clone().matmul(means.transpose()) + mean_bias.unsqueeze();
+        match self.baseline(features, weight, bias) {
+            Some(baseline) => values + baseline.mean_dim(1),
+            None => values,
+        }
+    }
+
+    /// What the head says of one action in each row: `[rows, atoms]`.
+    ///
+    /// # Shapes
+    /// - `features`: `[rows, width]`; `actions`: `[rows]`
+    pub fn atoms_taken(&self, features: Tensor<2>, actions: Tensor<1, Int>) -> Tensor<2> {
+        let (n_actions, n_atoms) = (self.n_actions(), self.distribution.n_atoms());
+        let [n_rows, width] = features.dims();
+        let (weight, bias) = self.parameters();
+        let rows = weight.clone().reshape([n_actions, n_atoms * width]).select(0, actions.clone());
+        let products = features.clone().unsqueeze_dim::<3>(1) * rows.reshape([n_rows, n_atoms, width]);
+        let atoms =
+            products.sum_dim(2).squeeze_dim::<2>(2) + bias.clone().reshape([n_actions, n_atoms]).select(0, actions);
+        match self.baseline(features, weight, bias) {
+            Some(baseline) => atoms + baseline,
+            None => atoms,
         }
     }
 
@@ -97,22 +205,19 @@ impl Head {
     /// # Shapes
     /// - `features`: `[rows, width]`; `actions`: `[rows]`
     pub fn q_taken(&self, features: Tensor<2>, actions: Tensor<1, Int>) -> Tensor<1> {
-        let weights = self.weight.val().select(0, actions.clone());
-        let advantages =
-            (features.clone() * weights).sum_dim(1).squeeze_dim::<1>(1) + self.bias.val().select(0, actions);
-        match &self.state_value {
-            None => advantages,
-            Some(state_value) => {
-                let baseline = state_value.forward(features.clone()) - self.mean_advantage(features);
-                advantages + baseline.squeeze_dim(1)
-            }
-        }
+        self.distribution.mean(self.atoms_taken(features, actions)).squeeze_dim(1)
     }
 
-    /// `[rows, 1]`
-    fn mean_advantage(&self, features: Tensor<2>) -> Tensor<2> {
-        let mean_weight = self.weight.val().mean_dim(0).transpose();
-        features.matmul(mean_weight) + self.bias.val().mean().unsqueeze()
+    /// The state's value less the mean advantage, for each atom, where the head is dueling: `[rows, atoms]`.
+    fn baseline(&self, features: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Option<Tensor<2>> {
+        let state_value = self.state_value.as_ref()?;
+        let (n_actions, n_atoms) = (self.n_actions(), self.distribution.n_atoms());
+        let width = features.dims()[1];
+        // Mean advantages come from the mean weights: one product for each row instead of a sum over actions.
+        let mean_weight = weight.reshape([n_actions, n_atoms * width]).mean_dim(0).reshape([n_atoms, width]);
+        let mean_bias = bias.reshape([n_actions, n_atoms]).mean_dim(0);
+        let mean = features.clone().matmul(mean_weight.transpose()) + mean_bias;
+        Some(state_value.forward(features) - mean)
     }
 }
 
@@ -134,11 +239,33 @@ mod tests {
         let device = Device::flex();
         let mut rng = Seed(5).stream("init");
         let mut init = Init { rng: &mut rng, device: &device };
-        let head = Head::new(HeadConfig::Dueling { init_deviation: 0.5 }, 4, 7, &mut init);
+        let dueling = HeadConfig::Dueling { init_deviation: 0.5 };
+        let head = Head::new(dueling, Distribution::Mean, None, [4, 7], &mut init);
         let features = Tensor::<2>::from_data([[1.0, -2.0, 0.5, 3.0], [0.0, 1.0, 1.0, -1.0]], &device);
         let expected = head.state_value.as_ref().unwrap().forward(features.clone());
         let mean = head.q_values(features).mean_dim(1);
         let difference: f32 = (mean - expected).abs().max().into_scalar();
         assert!(difference < 1e-6, "differs by {difference}");
+    }
+
+    #[test]
+    fn noise_moves_the_values_by_its_scale_and_ends_when_taken_away() {
+        let device = Device::flex();
+        let mut rng = Seed(5).stream("init");
+        let mut init = Init { rng: &mut rng, device: &device };
+        let scalar = HeadConfig::Scalar { init_deviation: 0.5 };
+        let head = Head::new(scalar, Distribution::Mean, Some(0.5), [4, 3], &mut init);
+        let features = Tensor::<2>::from_data([[1.0, -2.0, 0.5, 3.0]], &device);
+        let values = |head: &Head| -> Vec<f32> { head.q_values(features.clone()).try_into_vec_as().unwrap() };
+        let quiet = values(&head);
+        let noisy = head.clone().with_noise(Some(Seed(1)));
+        let Noise { outputs, inputs } = noisy.noise.clone().unwrap();
+        // Every scale begins at 0.5 / sqrt(4).
+        let shared: f32 = 1.0 + inputs[0] - 2.0 * inputs[1] + 0.5 * inputs[2] + 3.0 * inputs[3];
+        for ((noisy, quiet), output) in values(&noisy).iter().zip(&quiet).zip(outputs) {
+            assert!((noisy - quiet - 0.25 * output * shared).abs() < 1e-5);
+        }
+        assert_eq!(values(&noisy.clone().with_noise(None)), quiet);
+        assert_ne!(values(&head.clone().with_noise(Some(Seed(2)))), values(&noisy));
     }
 }

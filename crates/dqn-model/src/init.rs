@@ -28,6 +28,11 @@ impl<R: Rng> Init<'_, R> {
         self.matrix(shape, uniform)
     }
 
+    /// A matrix of one value.
+    pub(crate) fn constant(&mut self, shape: [usize; 2], value: f32) -> Param<Tensor<2>> {
+        Param::from_data(TensorData::new(vec![value; shape[0] * shape[1]], shape), self.device)
+    }
+
     /// A vector drawn uniformly from `-bound..bound`.
     pub(crate) fn uniform_vector(&mut self, len: usize, bound: f32) -> Param<Tensor<1>> {
         let draw = |unit: f32| (2.0 * unit - 1.0) * bound;

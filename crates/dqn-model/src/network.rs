@@ -3,7 +3,8 @@
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig};
 use burn::tensor::{Device, Int, Tensor};
-use dqn_core::{QNetwork, SequenceInput, StepInput};
+use dqn_core::{Distribution, QNetwork, SequenceInput, StepInput};
+use dqn_mdp::Seed;
 use rand::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,12 @@ pub struct NetworkConfig {
     pub torso: TorsoConfig,
     /// The part that values actions.
     pub head: HeadConfig,
+    /// What the head says of the return of an action.
+    pub distribution: Distribution,
+    /// Explore by noise in the weights of the head, of this initial scale (sigma_0 in Fortunato et al. 2018, who use .5).
+    /// New noise is drawn for each round of episodes and for each update; evaluation has none. Leave it out for none.
+    #[schemars(range(min = 0.0, max = 10.0))]
+    pub noise: Option<f64>,
     /// Normalise the features of a state before the head (Ba et al. 2016).
     pub layer_norm: bool,
     /// Share of features set to 0 while learning, from 0 to below 1 (Srivastava et al. 2014).
@@ -38,6 +45,8 @@ impl Default for NetworkConfig {
             embedding_width: 128,
             torso: TorsoConfig::Gru(GruConfig::default()),
             head: HeadConfig::Dueling { init_deviation: 0.01 },
+            distribution: Distribution::Mean,
+            noise: None,
             layer_norm: false,
             dropout: 0.0,
         }
@@ -61,7 +70,7 @@ impl NetworkConfig {
             torso: self.torso.build(self.embedding_width, &mut init),
             norm: self.layer_norm.then(|| LayerNormConfig::new(width).init(device)),
             dropout: (self.dropout > 0.0).then(|| DropoutConfig::new(self.dropout).init()),
-            head: Head::new(self.head, width, n_actions, &mut init),
+            head: Head::new(self.head, self.distribution, self.noise, [width, n_actions], &mut init),
         };
         network.map(&mut NumberParameters { next: 1 })
     }
@@ -113,6 +122,21 @@ impl QNetwork for TextQNetwork {
         values.reshape([batch, states])
     }
 
+    fn distribution(&self) -> Distribution {
+        self.head.distribution()
+    }
+
+    fn atoms_taken(&self, features: Tensor<3>, actions: Tensor<2, Int>) -> Tensor<3> {
+        let [batch, states, width] = features.dims();
+        let atoms = self.head.atoms_taken(features.reshape([batch * states, width]), actions.reshape([batch * states]));
+        let n_atoms = atoms.dims()[1];
+        atoms.reshape([batch, states, n_atoms])
+    }
+
+    fn with_noise(self, noise: Option<Seed>) -> Self {
+        Self { head: self.head.with_noise(noise), ..self }
+    }
+
     fn start(&self, input: &SequenceInput) -> (DecodeState, Tensor<2>) {
         let (state, features) = self.torso.start(&self.embedding, input);
         (state, self.head.q_values(self.finish(features)))
@@ -147,7 +171,18 @@ mod tests {
     const N_ACTIONS: usize = 7;
 
     fn network(torso: TorsoConfig, head: HeadConfig, layer_norm: bool, device: &Device) -> TextQNetwork {
-        let config = NetworkConfig { embedding_width: 6, torso, head, layer_norm, dropout: 0.0 };
+        distributional(torso, head, Distribution::Mean, layer_norm, device)
+    }
+
+    fn distributional(
+        torso: TorsoConfig,
+        head: HeadConfig,
+        distribution: Distribution,
+        layer_norm: bool,
+        device: &Device,
+    ) -> TextQNetwork {
+        let config =
+            NetworkConfig { embedding_width: 6, torso, head, distribution, layer_norm, ..NetworkConfig::default() };
         config.init(N_TOKENS, N_POSITIONS, N_ACTIONS, &mut Seed(5).stream("init"), device)
     }
 
@@ -166,6 +201,11 @@ mod tests {
 
     fn heads() -> [HeadConfig; 2] {
         [HeadConfig::Scalar { init_deviation: 0.5 }, HeadConfig::Dueling { init_deviation: 0.5 }]
+    }
+
+    fn distributions() -> [Distribution; 3] {
+        let categorical = Distribution::Categorical { low: -2.0, high: 3.0, n_atoms: 5 };
+        [Distribution::Mean, categorical, Distribution::Quantile { n_quantiles: 4 }]
     }
 
     struct Texts {
@@ -243,11 +283,15 @@ mod tests {
             let actions = matrix(&[vec![0, 6, 3], vec![2, 2, 5], vec![1, 4, 0]], &device);
             for torso in torsos() {
                 for head in heads() {
-                    let network = network(torso.clone(), head, false, &device);
-                    let features = network.features(&texts.input(5, &decisions, &device));
-                    let all = network.q_values(features.clone());
-                    let expected = all.gather(2, actions.clone().unsqueeze_dim(2)).squeeze_dim::<2>(2);
-                    assert_close(network.q_taken(features, actions.clone()), expected, "q_taken");
+                    for distribution in distributions() {
+                        let network = distributional(torso.clone(), head, distribution, false, &device);
+                        let features = network.features(&texts.input(5, &decisions, &device));
+                        let all = network.q_values(features.clone());
+                        let expected = all.gather(2, actions.clone().unsqueeze_dim(2)).squeeze_dim::<2>(2);
+                        assert_close(network.q_taken(features.clone(), actions.clone()), expected.clone(), "q_taken");
+                        let atoms = network.atoms_taken(features, actions.clone());
+                        assert_close(distribution.mean(atoms).squeeze_dim(2), expected, "mean of atoms");
+                    }
                 }
             }
         }
@@ -309,6 +353,24 @@ mod tests {
             let StepInput { tokens, positions } = texts.column(3, &device);
             let input = StepInput { tokens: tokens.select(0, rows()), positions: positions.select(0, rows()) };
             assert_close(network.step(&input, &mut kept), expected.select(0, rows()), "selected rows");
+        }
+    }
+
+    #[test]
+    fn texts_of_different_lengths_go_on_together() {
+        let device = Device::flex();
+        let texts = Texts::random(2, 6, 4);
+        for torso in torsos() {
+            let network = network(torso, heads()[1], false, &device);
+            // The first text has two tokens and the second five; both go on with the token in the last column.
+            let (mut state, _) = network.start(&texts.input(5, &[vec![1], vec![4]], &device));
+            let together = network.step(&texts.column(5, &device), &mut state);
+            for (row, len) in [(0, 2), (1, 5)] {
+                let alone = |rows: &[Vec<i64>]| vec![[&rows[row][..len], &rows[row][5..]].concat()];
+                let text = Texts { tokens: alone(&texts.tokens), positions: alone(&texts.positions) };
+                let (_, expected) = network.start(&text.input(len + 1, &[vec![len as i64]], &device));
+                assert_close(together.clone().narrow(0, row, 1), expected, "texts of different lengths");
+            }
         }
     }
 }

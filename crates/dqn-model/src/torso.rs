@@ -71,7 +71,6 @@ pub enum Torso {
 
 /// What a torso remembers of the texts it reads token by token.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "one lives at a time, and boxing would cost more than it saves")]
 pub enum DecodeState {
     /// The last tokens.
     Mlp(TokenWindow),

@@ -287,14 +287,16 @@ impl Runner<'_> {
         let mut scalars = BTreeMap::new();
         let episodes = &round.episodes;
         let mean = |value: &dyn Fn(&Trajectory) -> f64| episodes.iter().map(value).sum::<f64>() / episodes.len() as f64;
-        scalars.insert("train/return".to_owned(), mean(&|episode| f64::from(episode.episode_return())));
-        scalars.insert("train/episode_steps".to_owned(), mean(&|episode| episode.len() as f64));
-        for (index, name) in self.experiment.reward_names().iter().enumerate() {
-            let share = mean(&|episode| f64::from(episode.term_returns.get(index).copied().unwrap_or(0.0)));
-            scalars.insert(format!("reward/{name}"), share);
+        if !episodes.is_empty() {
+            scalars.insert("train/return".to_owned(), mean(&|episode| f64::from(episode.episode_return())));
+            scalars.insert("train/episode_steps".to_owned(), mean(&|episode| episode.len() as f64));
+            for (index, name) in self.experiment.reward_names().iter().enumerate() {
+                let share = mean(&|episode| f64::from(episode.term_returns.get(index).copied().unwrap_or(0.0)));
+                scalars.insert(format!("reward/{name}"), share);
+            }
+            let n_steps: usize = episodes.iter().map(Trajectory::len).sum();
+            scalars.insert("speed/acting_tokens_per_second".to_owned(), n_steps as f64 / round.acting_seconds);
         }
-        let n_steps: usize = episodes.iter().map(Trajectory::len).sum();
-        scalars.insert("speed/acting_tokens_per_second".to_owned(), n_steps as f64 / round.acting_seconds);
         scalars.insert("explore/value".to_owned(), self.experiment.exploration_value(training.progress()));
         if !round.updates.is_empty() {
             let mean = |value: &dyn Fn(&UpdateStats) -> f64| {

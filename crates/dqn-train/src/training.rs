@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::Device;
-use dqn_core::{BatchBuilder, DqnLearner, Learner, Prior, Progress, Replay, UpdateStats};
+use dqn_core::{BatchBuilder, DqnLearner, Learner, Prior, Progress, QNetwork, Replay, UpdateStats};
 use dqn_env::RewardSum;
 use dqn_mdp::{Environment, RandomStreams, Seed, Start, Trajectory};
 use dqn_model::TextQNetwork;
@@ -21,6 +21,7 @@ use dqn_text::split::Split;
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
+use crate::config::{EpisodeSource, ExperimentConfig};
 use crate::experiment::Experiment;
 use crate::play::{NetworkPlayer, play};
 
@@ -69,13 +70,24 @@ impl<'a> Training<'a> {
         let network = experiment.network(&device.clone().autodiff());
         let learner = DqnLearner::new(config.learner.clone(), network, seed);
         let task = experiment.task(Split::Train)?;
+        let mut reward = experiment.reward(&task)?;
+        let replay = match config.training.source {
+            EpisodeSource::Play => Replay::new(config.replay.clone(), config.learner.window_steps),
+            EpisodeSource::Text { best_fraction } => {
+                let mut episodes = task.human_episodes()?;
+                if let Some(reward) = &mut reward {
+                    reward.judge(&mut episodes)?;
+                }
+                filled_replay(config, best_of(episodes, best_fraction))
+            }
+        };
         Ok(Self {
             acting: learner.acting(),
             learner,
             environments: task.environments(config.training.parallel_episodes)?,
-            reward: experiment.reward(&task)?,
+            reward,
             builder: experiment.batch_builder(),
-            replay: Replay::new(config.replay.clone(), config.learner.window_steps),
+            replay,
             state: State { progress: Progress::default(), streams: RandomStreams::new(seed) },
             experiment,
         })
@@ -102,7 +114,10 @@ impl<'a> Training<'a> {
     /// When an environment, a reward or the learner fails.
     pub fn round(&mut self) -> Result<Round, TrainError> {
         let begin = std::time::Instant::now();
-        let episodes = self.act()?;
+        let episodes = match self.experiment.config.training.source {
+            EpisodeSource::Play => self.act()?,
+            EpisodeSource::Text { .. } => Vec::new(),
+        };
         self.replay.begin_round();
         for episode in &episodes {
             self.state.progress.steps += episode.len() as u64;
@@ -112,7 +127,7 @@ impl<'a> Training<'a> {
         let acting_seconds = begin.elapsed().as_secs_f64();
         let begin = std::time::Instant::now();
         let mut updates = Vec::new();
-        if self.replay.is_warm() {
+        if self.replay.is_warm() || episodes.is_empty() {
             for _ in 0..self.experiment.config.training.updates_per_round {
                 if self.is_over() {
                     break;
@@ -131,8 +146,10 @@ impl<'a> Training<'a> {
         let starts: Vec<Start> =
             self.environments.iter().map(|_| Start::Drawn(streams.draw_seed("environment"))).collect();
         let prior = self.experiment.acting_prior(policy);
+        let noise = self.experiment.config.network.noise.map(|_| streams.draw_seed("noise"));
         let rng = streams.stream("behavior");
-        let mut player = NetworkPlayer::new(&self.acting, policy, prior, &self.experiment.positions, rng);
+        let noisy = self.acting.clone().with_noise(noise);
+        let mut player = NetworkPlayer::new(&noisy, policy, prior, &self.experiment.positions, rng);
         let mut episodes = play(&mut self.environments, &starts, &mut player)?;
         if let Some(reward) = &mut self.reward {
             reward.judge(&mut episodes)?;
@@ -182,5 +199,49 @@ impl<'a> Training<'a> {
         (self.state, self.replay) = (state, replay);
         self.acting = self.learner.acting();
         Ok(())
+    }
+}
+
+/// The `fraction` of the episodes with the highest returns, in their order; at least one.
+fn best_of(episodes: Vec<Trajectory>, fraction: f64) -> Vec<Trajectory> {
+    let n_kept = ((episodes.len() as f64 * fraction).ceil() as usize).max(1);
+    let mut ranks: Vec<usize> = (0..episodes.len()).collect();
+    ranks.sort_by(|&one, &other| episodes[other].episode_return().total_cmp(&episodes[one].episode_return()));
+    let kept: std::collections::HashSet<usize> = ranks.into_iter().take(n_kept).collect();
+    episodes.into_iter().enumerate().filter(|(index, _)| kept.contains(index)).map(|(_, episode)| episode).collect()
+}
+
+/// A replay of all `episodes`, however many steps they have.
+fn filled_replay(config: &ExperimentConfig, episodes: Vec<Trajectory>) -> Replay {
+    let n_steps: usize = episodes.iter().map(Trajectory::len).sum();
+    let capacity_steps = config.replay.capacity_steps.max(n_steps);
+    let settings = dqn_core::ReplayConfig { capacity_steps, ..config.replay.clone() };
+    let mut replay = Replay::new(settings, config.learner.window_steps);
+    episodes.into_iter().for_each(|episode| replay.push(episode));
+    replay
+}
+
+#[cfg(test)]
+mod tests {
+    use dqn_mdp::{ActionId, ActionMask, Outcome, State, Step, TokenId};
+
+    use super::*;
+
+    #[test]
+    fn the_best_episodes_are_kept_in_their_order() {
+        let episode = |reward: f32| {
+            let mut episode = Trajectory::begin(State { tokens: vec![TokenId(2)] }, ActionMask::All);
+            let step = Step { reward, observed: vec![TokenId(4)], outcome: Outcome::Terminated };
+            episode.push(ActionId(0), &step, ActionMask::All);
+            episode
+        };
+        let episodes = || [3.0, -1.0, 5.0, 4.0].map(episode).to_vec();
+        let returns = |fraction: f64| -> Vec<f32> {
+            best_of(episodes(), fraction).iter().map(Trajectory::episode_return).collect()
+        };
+        assert_eq!(returns(1.0), [3.0, -1.0, 5.0, 4.0]);
+        assert_eq!(returns(0.5), [5.0, 4.0]);
+        assert_eq!(returns(0.51), [3.0, 5.0, 4.0]);
+        assert_eq!(returns(0.01), [5.0]);
     }
 }

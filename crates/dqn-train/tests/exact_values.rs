@@ -12,8 +12,13 @@ use dqn_train::experiment::Experiment;
 use dqn_train::play::sequence_input;
 use dqn_train::training::Training;
 
-/// A learner of small tables: `environment` names the task, `learner` adds to its settings.
+/// A learner of small tables: `environment` names the task, `learner` adds to its settings and `network` to those of the
+/// network.
 fn experiment(environment: &str, discount: f64, learner: &str) -> Experiment {
+    experiment_with(environment, discount, learner, "")
+}
+
+fn experiment_with(environment: &str, discount: f64, learner: &str, network: &str) -> Experiment {
     let text = format!(
         r#"
         environment = {environment}
@@ -21,6 +26,7 @@ fn experiment(environment: &str, discount: f64, learner: &str) -> Experiment {
         embedding_width = 16
         torso = {{ kind = "mlp", window_tokens = 1, hidden = [32] }}
         head = {{ kind = "dueling" }}
+        {network}
         [learner]
         discount = {discount}
         window_steps = 1
@@ -58,7 +64,11 @@ fn learned(experiment: &Experiment, table: &Tabular) -> Vec<f64> {
 }
 
 fn check(environment: &str, table: &Tabular, discount: f64, learner: &str) {
-    let experiment = experiment(environment, discount, learner);
+    check_network(environment, table, discount, learner, "");
+}
+
+fn check_network(environment: &str, table: &Tabular, discount: f64, learner: &str, network: &str) {
+    let experiment = experiment_with(environment, discount, learner, network);
     let q = learned(&experiment, table);
     let n_actions = experiment.actions.len();
     for (state, row) in table.value_iteration(discount).unwrap().iter().enumerate() {
@@ -121,6 +131,31 @@ fn rescaled_values_are_the_compressed_exact_ones() {
             assert!((found - compressed).abs() < 1e-2, "Q(s{state}, a{action}) is {found}, exactly {compressed}");
         }
     }
+}
+
+#[test]
+fn a_cold_soft_value_is_the_maximum() {
+    check_tabular(TabularName::Gate, "gate", 0.5, r#"bootstrap = { kind = "soft", temperature = 1e-3 }"#);
+    let consistent = r#"bootstrap = { kind = "soft", temperature = 1e-3 }
+        objective = { kind = "path_consistency" }"#;
+    check_tabular(TabularName::Corridor, "corridor", 0.8, consistent);
+}
+
+#[test]
+fn distributions_have_the_exact_means() {
+    let table = TabularName::Gate.build();
+    let gate = r#"{ kind = "tabular", name = "gate" }"#;
+    // A categorical mean can only be exact where the atoms reach around all returns.
+    let categorical = r#"distribution = { kind = "categorical", low = -4.0, high = 4.0, n_atoms = 33 }"#;
+    check_network(gate, &table, 0.5, r#"bootstrap = { kind = "double" }"#, categorical);
+    let quantile = r#"distribution = { kind = "quantile", n_quantiles = 8 }"#;
+    check_network(gate, &table, 0.5, r#"bootstrap = { kind = "max" }"#, quantile);
+}
+
+#[test]
+fn noise_leaves_the_values_exact() {
+    let table = TabularName::Corridor.build();
+    check_network(r#"{ kind = "tabular", name = "corridor" }"#, &table, 0.8, "", "noise = 0.1");
 }
 
 #[test]

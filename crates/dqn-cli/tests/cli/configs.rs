@@ -10,14 +10,20 @@ fn a_sound_experiment_passes() {
     dqn(folder.path(), &["config", "check"]).ends_with(DONE);
 }
 
+/// How the line of the bootstrap begins.
+const KL: &str = "bootstrap = { kind = \"kl\"";
+
 #[test]
 fn each_fault_is_refused_with_its_place_and_what_is_allowed() {
-    let table: [(&str, &str, &[&str]); 6] = [
+    let table: [(&str, &str, &[&str]); 9] = [
         ("n_prompt_tokens = 1", "n_promt_tokens = 1", &["environment.n_promt_tokens", "n_prompt_tokens"]),
         ("max_tokens = 6", "max_tokens = \"six\"", &["environment.max_tokens", "six", "integer"]),
         ("order = 2", "order = 9", &["prior.order: found the integer 9", "from 2 to 5"]),
         ("kind = \"repetition\"", "kind = \"repetitions\"", &["reward.terms[1].kind", "repetitions"]),
-        ("bootstrap = { kind = \"kl\"", "n_step = 3\nbootstrap = { kind = \"kl\"", &["learner.n_step", "3", "1"]),
+        (KL, &format!("n_step = 3\nlambda = 0.5\n{KL}"), &["learner.lambda", "0.5", "n_step = 1"]),
+        (KL, &format!("value_rescaling = 0.01\n{KL}"), &["learner.value_rescaling", "0.01", "nats"]),
+        (KL, "munchausen = {}\nbootstrap = { kind = \"max\" } # {", &["learner.munchausen", "soft and kl"]),
+        ("[network]", "[network]\ndistribution = { kind = \"quantile\" }", &["learner.bootstrap", "max or double"]),
         ("name = \"tiny\"", "name = tiny", &["tiny.toml is not valid TOML", "name = tiny"]),
     ];
     for (old, new, parts) in table {

@@ -187,10 +187,34 @@ fn default_max_length() -> u32 {
     9
 }
 
+/// Where the episodes that are learned from come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum EpisodeSource {
+    /// The policy plays them while it learns.
+    #[default]
+    Play,
+    /// What people wrote: the training examples as episodes from the prompts of the task, scored by its reward. Nothing is
+    /// played; the run ends after so many updates.
+    Text {
+        /// Share of the examples that is kept, those of highest return: below 1 this is filtered imitation (%BC, Chen et
+        /// al. 2021, section 5.1).
+        #[serde(default = "default_best_fraction")]
+        #[schemars(range(min = 0.001, max = 1.0))]
+        best_fraction: f64,
+    },
+}
+
+fn default_best_fraction() -> f64 {
+    1.0
+}
+
 /// The rhythm of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainingConfig {
+    /// Where episodes come from.
+    pub source: EpisodeSource,
     /// Episodes played together, before each round of updates.
     #[schemars(range(min = 1, max = 65536))]
     pub parallel_episodes: usize,
@@ -212,6 +236,7 @@ pub struct TrainingConfig {
 impl Default for TrainingConfig {
     fn default() -> Self {
         Self {
+            source: EpisodeSource::Play,
             parallel_episodes: 16,
             updates_per_round: 1,
             stop_after: Span::Updates(1_000),
@@ -339,7 +364,19 @@ impl ExperimentConfig {
             let why = "the width must be a multiple of twice the number of heads";
             fault("network.torso.width", transformer.width.to_string(), why);
         }
-        for (path, found, why) in self.learner.faults() {
+        if let EpisodeSource::Text { .. } = self.training.source {
+            let found = || "text".to_owned();
+            if !is_generation {
+                fault("training.source", found(), "only the task generation has examples that people wrote");
+            }
+            if !matches!(self.training.stop_after, Span::Updates(_)) {
+                fault("training.stop_after", found(), "nothing is played from text: count updates");
+            }
+            if self.replay.only_fresh {
+                fault("replay.only_fresh", "true".to_owned(), "text brings no fresh episodes: remove it");
+            }
+        }
+        for (path, found, why) in self.learner.faults(self.network.distribution) {
             fault(path, found, why);
         }
         if self.replay.priority.is_some() && self.replay.rewarded_fraction > 0.0 {
