@@ -21,7 +21,7 @@ pub enum Bootstrap {
         temperature: f64,
     },
     /// The soft value, `V = temperature * log sum_a exp(Q(a) / temperature)`, which rewards the entropy of the policy
-    /// (Haarnoja et al. 2017, eq. 3).
+    /// (Haarnoja et al. 2017).
     Soft {
         /// Reward of a nat of entropy, in units of reward.
         #[schemars(range(min = 1e-6))]
@@ -163,7 +163,7 @@ pub fn kl_value(q_target: Tensor<3>, log_prior: Tensor<3>, temperature: f64) -> 
 /// V(s) = temperature * log sum_a exp(Q(s, a) / temperature)
 /// ```
 ///
-/// Source: Haarnoja et al. 2017, eq. 3.
+/// Source: Haarnoja et al. 2017.
 ///
 /// # Shapes
 /// - `q`: `[batch, states, actions]`

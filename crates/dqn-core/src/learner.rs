@@ -295,7 +295,7 @@ pub struct DqnLearner<N: QNetwork> {
 impl<N: QNetwork> DqnLearner<N> {
     /// A learner that begins with the parameters of `network`, which lives on an autodiff device.
     ///
-    /// What the network itself draws (dropout) depends on `noise` and the number of the update only, so that it is the
+    /// What the network itself draws (dropout, noisy weights) depends on `noise` and the number of the update only, so that it is the
     /// same in a resumed run.
     pub fn new(config: DqnConfig, network: N, noise: Seed) -> Self {
         Self { target: network.valid(), optimizer: config.optimizer.init(), online: network, config, noise }
@@ -441,8 +441,7 @@ impl<N: QNetwork> DqnLearner<N> {
     /// Errors of the path consistency with the online network's advantages and the target network's values, and the
     /// reverse: `[batch, steps]` each.
     ///
-    /// Advantages alone say nothing of the level of the values, so the second error is needed (Guo et al. 2021, section
-    /// 4.2).
+    /// Advantages alone say nothing of the level of the values, so the second error is needed (Guo et al. 2021).
     fn path_errors(
         &self,
         batch: &DeviceBatch,

@@ -49,7 +49,7 @@ impl Loss {
 /// sum_{b, t} weights_b valid_{b, t} penalty_{b, t} / sum_{b, t} valid_{b, t}
 /// ```
 ///
-/// Source: Schaul et al. 2016, algorithm 1, line 13: the weights multiply the single errors, not their mean.
+/// Source: Schaul et al. 2016, algorithm 1: the weights multiply the single errors, not their mean.
 ///
 /// # Shapes
 /// - `penalty`, `valid`: `[batch, steps]`; `valid` is 1 or 0

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub enum Objective {
     /// The difference between the value of an action and its TD target.
     Td {},
-    /// How far values and rewards are from agreeing along a whole path (Guo et al. 2021, eq. 5 and 8). Needs the
+    /// How far values and rewards are from agreeing along a whole path (Guo et al. 2021). Needs the
     /// bootstrap `soft` or `kl`.
     PathConsistency {
         /// Compare each step with all that follow it in its window instead of with the next one only.
@@ -40,7 +40,7 @@ impl Default for Munchausen {
     }
 }
 
-/// What a path consistency compares; all without padding rules of their own.
+/// What a path consistency compares.
 #[derive(Clone, Debug)]
 pub struct Path {
     /// Online advantage `Q(s_t, a_t) - V(s_t)` of each step: `[batch, steps]`.
@@ -64,7 +64,7 @@ impl Path {
     /// e_t = A_t - (r_t + discount_t V'_{t+1} - V'_t)
     /// ```
     ///
-    /// Source: Guo et al. 2021, eq. 5; Nachum et al. 2017, eq. 9.
+    /// Source: Guo et al. 2021; Nachum et al. 2017.
     pub fn single_step(self) -> Tensor<2> {
         self.advantages - self.rewards - self.discounts * self.next_values + self.values
     }
@@ -75,7 +75,7 @@ impl Path {
     /// e_t = sum_{l >= t} discount^{l - t} (A_l - r_l) - discount^{T - t} V'_T + V'_t
     /// ```
     ///
-    /// Source: Guo et al. 2021, eq. 8; Nachum et al. 2017, eq. 16.
+    /// Source: Guo et al. 2021; Nachum et al. 2017.
     pub fn multi_step(self) -> Tensor<2> {
         let n_steps = self.rewards.dims()[1];
         let column = |of: &Tensor<2>, step: usize| of.clone().narrow(1, step, 1);

@@ -74,7 +74,7 @@ impl TdTarget {
     /// ```
     ///
     /// with `V_{t+1}` in place of the bracket at the last step of the window. Source: Peng and Williams 1996; Gallici
-    /// et al. 2024, section 3.3. `later` is what a step earns besides its reward as a part of an earlier step's return.
+    /// et al. 2024. `later` is what a step earns besides its reward as a part of an earlier step's return.
     ///
     /// # Shapes
     /// - `valid`: `[batch, steps]`; `later`: `[batch, states]`
@@ -110,7 +110,7 @@ impl TdTarget {
 /// ```
 ///
 /// Under a soft value the policy pays for leaving its prior at every step of the return but the first, whose action is
-/// given (`later`; Haarnoja et al. 2017, eq. 2); Munchausen rewards count at every step (`own`).
+/// given (`later`; Haarnoja et al. 2017); Munchausen rewards count at every step (`own`).
 ///
 /// # Shapes
 /// - `own`, `later`: `[batch, states]`; `bootstrap_states`: `[batch, steps]`
