@@ -9,20 +9,18 @@ use burn::tensor::activation::softmax;
 use burn::tensor::{Bytes, Int, Tensor};
 use dqn_mdp::Seed;
 use rand::RngExt;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use crate::batch::{DeviceBatch, SequenceBatch};
 use crate::bootstrap::{Bootstrap, StateValues, log_sum_exp};
+use crate::config::DqnConfig;
 use crate::distribution::{Distribution, MovedAtoms, categorical_loss, quantile_huber_loss};
 use crate::error::CoreError;
 use crate::loss::{Loss, weighted_mean};
 use crate::network::QNetwork;
 use crate::objective::{Munchausen, Objective, Path};
-use crate::optimizer::{OptimizerConfig, clip_by_global_norm, clip_by_value};
+use crate::optimizer::{clip_by_global_norm, clip_by_value};
 use crate::schedule::Progress;
 use crate::target::{TdTarget, extra_returns, rescale, unscale};
-use crate::target_network::TargetUpdate;
 
 /// What one update did.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,219 +64,6 @@ pub trait Learner: Send {
     fn load(&mut self, parts: &BTreeMap<String, Vec<u8>>) -> Result<(), CoreError>;
 }
 
-/// The settings of an update.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct DqnConfig {
-    /// What is made small.
-    #[serde(default = "default_objective")]
-    pub objective: Objective,
-    /// How the value of the next state is estimated.
-    #[serde(default = "default_bootstrap")]
-    pub bootstrap: Bootstrap,
-    /// The penalty of a TD error.
-    #[serde(default = "default_loss")]
-    pub loss: Loss,
-    /// How the target network follows the online network.
-    #[serde(default = "default_target_update")]
-    pub target_update: TargetUpdate,
-    /// The optimizer.
-    #[serde(default = "default_optimizer")]
-    pub optimizer: OptimizerConfig,
-    /// Largest norm of all gradients together; larger ones are scaled down. Leave it out for no limit.
-    #[serde(default)]
-    #[schemars(range(min = 1e-9))]
-    pub max_gradient_norm: Option<f64>,
-    /// Largest size of an element of a gradient; larger ones are cut, before the norm is taken. Leave it out for no
-    /// limit.
-    #[serde(default)]
-    #[schemars(range(min = 1e-9))]
-    pub max_gradient_value: Option<f64>,
-    /// Discount of one step, from 0 to 1; 1 suits texts of limited length.
-    #[serde(default = "default_discount")]
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub discount: f64,
-    /// Steps whose rewards enter a TD target before its value does. As many as the longest episode has give Monte-Carlo
-    /// returns.
-    #[serde(default = "default_n_step")]
-    #[schemars(range(min = 1, max = 1000))]
-    pub n_step: usize,
-    /// Mix returns of all lengths within the window: 0 is the one-step target, 1 sums rewards up to the end of the window
-    /// (Q(lambda) of Peng and Williams 1996). Leave it out for `n_step`.
-    #[serde(default)]
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub lambda: Option<f64>,
-    /// Add the log-probability of each action to its reward. Needs the bootstrap `soft` or `kl`, whose temperature it
-    /// shares.
-    #[serde(default)]
-    pub munchausen: Option<Munchausen>,
-    /// Weight of the conservative penalty `log sum_a exp Q(a) - Q(a taken)`, which keeps the values of actions without
-    /// data low (CQL(H), Kumar et al. 2020, eq. 4); 0 for none.
-    #[serde(default)]
-    #[schemars(range(min = 0.0))]
-    pub conservatism: f64,
-    /// Learn values compressed by `sign(x) (sqrt(|x| + 1) - 1) + epsilon x` (Pohlen et al. 2018); this is its epsilon.
-    /// Leave it out to learn them as they are.
-    #[serde(default)]
-    #[schemars(range(min = 1e-6, max = 1.0))]
-    pub value_rescaling: Option<f64>,
-    /// Windows in a batch.
-    #[serde(default = "default_batch_windows")]
-    #[schemars(range(min = 1, max = 65536))]
-    pub batch_windows: usize,
-    /// Steps in a window: 1 learns from single transitions as in the textbook, more from a whole stretch in one pass.
-    #[serde(default = "default_window_steps")]
-    #[schemars(range(min = 1, max = 65536))]
-    pub window_steps: usize,
-    /// Tokens before a window that the network reads as context without learning from them; 0 reads the whole text.
-    #[serde(default)]
-    pub context_tokens: usize,
-}
-
-fn default_objective() -> Objective {
-    Objective::Td {}
-}
-
-fn default_bootstrap() -> Bootstrap {
-    Bootstrap::Double {}
-}
-
-fn default_loss() -> Loss {
-    Loss::Huber { delta: 1.0 }
-}
-
-fn default_target_update() -> TargetUpdate {
-    TargetUpdate::Hard { every_updates: 100 }
-}
-
-fn default_optimizer() -> OptimizerConfig {
-    OptimizerConfig::Adam {
-        learning_rate: crate::schedule::Schedule::Constant { value: 1e-3 },
-        beta_1: 0.9,
-        beta_2: 0.999,
-        epsilon: 1e-8,
-        l2: 0.0,
-    }
-}
-
-fn default_discount() -> f64 {
-    1.0
-}
-
-fn default_n_step() -> usize {
-    1
-}
-
-fn default_batch_windows() -> usize {
-    64
-}
-
-fn default_window_steps() -> usize {
-    32
-}
-
-impl Default for DqnConfig {
-    fn default() -> Self {
-        Self {
-            objective: default_objective(),
-            bootstrap: default_bootstrap(),
-            loss: default_loss(),
-            target_update: default_target_update(),
-            optimizer: default_optimizer(),
-            max_gradient_norm: None,
-            max_gradient_value: None,
-            discount: default_discount(),
-            n_step: default_n_step(),
-            lambda: None,
-            munchausen: None,
-            conservatism: 0.0,
-            value_rescaling: None,
-            batch_windows: default_batch_windows(),
-            window_steps: default_window_steps(),
-            context_tokens: 0,
-        }
-    }
-}
-
-impl DqnConfig {
-    /// Combinations that the mathematics does not allow, with each other and with networks that answer with
-    /// `distribution`: the key, its value, and the reason.
-    pub fn faults(&self, distribution: Distribution) -> Vec<(&'static str, String, &'static str)> {
-        let mut faults = Vec::new();
-        if distribution != Distribution::Mean {
-            faults.extend(self.distribution_faults(distribution));
-        }
-        let is_soft = self.bootstrap.temperature().is_some();
-        if let Some(lambda) = self.lambda
-            && self.n_step != 1
-        {
-            let why = "lambda mixes returns of every length, n_step names one: set n_step = 1 or remove lambda";
-            faults.push(("learner.lambda", lambda.to_string(), why));
-        }
-        if self.munchausen.is_some() && !is_soft {
-            let why = "it adds temperature * log pi(a), and only the bootstraps soft and kl define such a policy";
-            faults.push(("learner.munchausen", "a table".to_owned(), why));
-        }
-        if let Some(epsilon) = self.value_rescaling
-            && is_soft
-        {
-            let why = "a temperature prices nats in units of reward, which compressed values no longer have";
-            faults.push(("learner.value_rescaling", epsilon.to_string(), why));
-        }
-        let is_td = self.objective == Objective::Td {};
-        if let Objective::PathConsistency { .. } = self.objective {
-            let found = || "path_consistency".to_owned();
-            if !is_soft {
-                let why = "path consistency compares soft values: use the bootstrap soft or kl";
-                faults.push(("learner.objective", found(), why));
-            }
-            if self.n_step != 1 {
-                let why = "path consistency needs n_step = 1; multi_step = true compares longer stretches";
-                faults.push(("learner.objective", found(), why));
-            }
-        }
-        let td_only = [
-            ("learner.lambda", self.lambda.is_some()),
-            ("learner.munchausen", self.munchausen.is_some()),
-            ("learner.conservatism", self.conservatism > 0.0),
-            ("learner.value_rescaling", self.value_rescaling.is_some()),
-        ];
-        for (key, _) in td_only.into_iter().filter(|(_, is_set)| *is_set && !is_td) {
-            faults.push((
-                key,
-                "a value".to_owned(),
-                "it changes TD targets or their loss: only the objective td has them",
-            ));
-        }
-        faults
-    }
-
-    fn distribution_faults(&self, distribution: Distribution) -> Vec<(&'static str, String, &'static str)> {
-        let mut faults = Vec::new();
-        let mut fault = |is_fault: bool, key: &'static str, why: &'static str| {
-            if is_fault {
-                faults.push((key, "a value".to_owned(), why));
-            }
-        };
-        let is_soft = self.bootstrap.temperature().is_some();
-        let why = "a soft value weighs the means of all actions; it has no distribution of its own: use max or double";
-        fault(is_soft, "learner.bootstrap", why);
-        let why = "only TD targets have distributions; the network must answer with the mean";
-        fault(self.objective != Objective::Td {}, "learner.objective", why);
-        let why = "the mixture of returns of many lengths is defined for their means only";
-        fault(self.lambda.is_some(), "learner.lambda", why);
-        let why = "the penalty compares means: the network must answer with the mean";
-        fault(self.conservatism > 0.0, "learner.conservatism", why);
-        let is_quantile = matches!(distribution, Distribution::Quantile { .. });
-        let is_mse = self.loss == Loss::Mse {};
-        fault(is_quantile && is_mse, "learner.loss", "quantiles are learned by the Huber loss");
-        if let Distribution::Categorical { low, high, .. } = distribution {
-            fault(low >= high, "network.distribution", "the lowest atom must lie below the highest");
-        }
-        faults
-    }
-}
-
 /// Deep Q-learning with an online and a target network.
 ///
 /// Each network reads the windows of a batch once and answers for all their states; the TD targets of all steps are
@@ -309,11 +94,7 @@ impl<N: QNetwork> DqnLearner<N> {
     /// TD targets of all steps: `[batch, steps]`.
     fn targets(&self, batch: &DeviceBatch, online_features: &Tensor<3>) -> Tensor<2> {
         let DqnConfig { bootstrap, n_step, discount, .. } = self.config;
-        let q_online = bootstrap.needs_online().then(|| {
-            let features = online_features.clone().inner();
-            self.online.valid().q_values(features)
-        });
-        let states = self.target_values(batch, q_online);
+        let states = self.target_states(batch, online_features).1;
         let values = states.value(bootstrap);
         let (own, later) = match bootstrap.temperature() {
             Some(temperature) => self.soft_extras(batch, &states, &values, temperature),
@@ -351,14 +132,28 @@ impl<N: QNetwork> DqnLearner<N> {
         }
     }
 
-    /// The target network's view of all states.
-    fn target_values(&self, batch: &DeviceBatch, q_online: Option<Tensor<3>>) -> StateValues {
-        StateValues {
-            q_target: self.target.q_values(self.target.features(&batch.input)),
-            q_online,
+    /// The target network's features and view of all states, with the online network's values where the bootstrap needs
+    /// them.
+    fn target_states(&self, batch: &DeviceBatch, online_features: &Tensor<3>) -> (Tensor<3>, StateValues) {
+        let features = self.target.features(&batch.input);
+        let needs_online = self.config.bootstrap.needs_online();
+        let states = StateValues {
+            q_target: self.target.q_values(features.clone()),
+            q_online: needs_online.then(|| self.online.valid().q_values(online_features.clone().inner())),
             log_prior: batch.log_prior.clone(),
             mask: batch.mask.clone(),
-        }
+        };
+        (features, states)
+    }
+
+    /// The online network's own view, with its graph, of the states that `features` are of, the first of each window.
+    fn online_states(&self, batch: &DeviceBatch, features: Tensor<3>) -> StateValues {
+        let n_states = features.dims()[1];
+        let lifted = |part: &Option<Tensor<3>>| {
+            part.as_ref().map(|part| Tensor::from_inner(part.clone().narrow(1, 0, n_states)))
+        };
+        let (log_prior, mask) = (lifted(&batch.log_prior), lifted(&batch.mask));
+        StateValues { q_target: self.online.q_values(features), q_online: None, log_prior, mask }
     }
 
     /// What the action taken in each state earns besides its reward, as the first step of a return (the Munchausen
@@ -395,29 +190,20 @@ impl<N: QNetwork> DqnLearner<N> {
         let n_steps = batch.valid.dims()[1];
         let at_steps = features.clone().narrow(1, 0, n_steps);
         let actions: Tensor<2, Int> = Tensor::from_inner(batch.actions.clone());
-        let all_values = || -> StateValues {
-            let at_steps_of = |part: &Option<Tensor<3>>| {
-                part.as_ref().map(|part| Tensor::from_inner(part.clone().narrow(1, 0, n_steps)))
-            };
-            StateValues {
-                q_target: self.online.q_values(at_steps.clone()),
-                q_online: None,
-                log_prior: at_steps_of(&batch.log_prior),
-                mask: at_steps_of(&batch.mask),
-            }
-        };
         if self.online.distribution() != Distribution::Mean {
             return self.compare_distributions(batch, features, actions);
         }
         let q_taken = self.online.q_taken(at_steps.clone(), actions);
+        // With the Q-values as logits, the negative log-probability of the action taken.
+        let cross_entropy =
+            |q_taken: Tensor<2>| log_sum_exp(self.online_states(batch, at_steps).masked_values()) - q_taken;
         match self.config.objective {
             Objective::Td {} => {
                 let target = self.targets(batch, &features);
                 let error = q_taken.clone() - Tensor::from_inner(target.clone());
                 let mut penalty = self.config.loss.penalty(error.clone());
                 if self.config.conservatism > 0.0 {
-                    let excess = log_sum_exp(all_values().masked_values()) - q_taken.clone();
-                    penalty = penalty + excess.mul_scalar(self.config.conservatism);
+                    penalty = penalty + cross_entropy(q_taken.clone()).mul_scalar(self.config.conservatism);
                 }
                 Comparison { penalty, error: error.inner(), q_taken: q_taken.inner(), target }
             }
@@ -429,15 +215,13 @@ impl<N: QNetwork> DqnLearner<N> {
                 Comparison { penalty, target: q_taken.clone() - error.clone(), error, q_taken }
             }
             Objective::Imitation {} => {
-                let penalty = log_sum_exp(all_values().masked_values()) - q_taken.clone();
+                let penalty = cross_entropy(q_taken.clone());
                 let q_taken = q_taken.inner();
                 Comparison { error: penalty.clone().inner(), penalty, target: q_taken.clone(), q_taken }
             }
         }
     }
-}
 
-impl<N: QNetwork> DqnLearner<N> {
     /// Errors of the path consistency with the online network's advantages and the target network's values, and the
     /// reverse: `[batch, steps]` each.
     ///
@@ -450,15 +234,8 @@ impl<N: QNetwork> DqnLearner<N> {
         multi_step: bool,
     ) -> (Tensor<2>, Tensor<2>) {
         let n_steps = batch.valid.dims()[1];
-        let lifted = |part: &Option<Tensor<3>>| part.as_ref().map(|part| Tensor::from_inner(part.clone()));
-        let online = StateValues {
-            q_target: self.online.q_values(features.clone()),
-            q_online: None,
-            log_prior: lifted(&batch.log_prior),
-            mask: lifted(&batch.mask),
-        };
-        let online_values = online.value(self.config.bootstrap);
-        let target = self.target_values(batch, None);
+        let online_values = self.online_states(batch, features.clone()).value(self.config.bootstrap);
+        let (_, target) = self.target_states(batch, features);
         let target_values = target.value(self.config.bootstrap);
         let at_steps = |values: &Tensor<2>| values.clone().narrow(1, 0, n_steps);
         let actions = batch.actions.clone().unsqueeze_dim::<3>(2);
@@ -504,17 +281,7 @@ impl<N: QNetwork> DqnLearner<N> {
     /// Where the atoms of the next states move to, under the action that the bootstrap prefers.
     fn moved_atoms(&self, batch: &DeviceBatch, online_features: &Tensor<3>) -> MovedAtoms {
         let distribution = self.target.distribution();
-        let q_online = self.config.bootstrap.needs_online().then(|| {
-            let features = online_features.clone().inner();
-            self.online.valid().q_values(features)
-        });
-        let features = self.target.features(&batch.input);
-        let states = StateValues {
-            q_target: self.target.q_values(features.clone()),
-            q_online,
-            log_prior: None,
-            mask: batch.mask.clone(),
-        };
+        let (features, states) = self.target_states(batch, online_features);
         let atoms = self.target.atoms_taken(features, states.best_actions(self.config.bootstrap));
         let n_atoms = atoms.dims()[2];
         let rows = batch.bootstrap_states.clone().unsqueeze_dim::<3>(2).repeat_dim(2, n_atoms);

@@ -7,6 +7,7 @@
 
 pub mod batch;
 pub mod bootstrap;
+pub mod config;
 pub mod distribution;
 mod error;
 pub mod learner;
@@ -23,9 +24,10 @@ pub mod target;
 pub mod target_network;
 
 pub use batch::{BatchBuilder, SequenceBatch};
+pub use config::DqnConfig;
 pub use distribution::Distribution;
 pub use error::CoreError;
-pub use learner::{DqnConfig, DqnLearner, Learner, UpdateStats};
+pub use learner::{DqnLearner, Learner, UpdateStats};
 pub use network::{QNetwork, SequenceInput, StepInput};
 pub use policy::Policy;
 pub use prior::Prior;

@@ -1,6 +1,6 @@
 //! A causal convolutional network.
 
-use burn::module::{Module, Param};
+use burn::module::Module;
 use burn::tensor::activation::relu;
 use burn::tensor::{Int, Tensor};
 use rand::Rng;
@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::init::Init;
+use crate::linear::Linear;
 
 /// Size of a convolutional network; it sees `1 + (kernel_size - 1) (2^n_layers - 1)` tokens.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -40,27 +41,18 @@ impl Default for CnnConfig {
 /// What lies before the text is zero. Source: van den Oord et al. 2016, section 2.1; Bai et al. 2018.
 #[derive(Module, Debug)]
 pub struct Cnn {
-    input: Convolution,
-    layers: Vec<Convolution>,
+    input: Linear,
+    /// Each reads the vectors at its taps side by side, the earliest first.
+    layers: Vec<Linear>,
     #[module(skip)]
     kernel_size: usize,
 }
 
-#[derive(Module, Debug)]
-struct Convolution {
-    /// `[taps * inputs, width]`, the earliest tap first.
-    weight: Param<Tensor<2>>,
-    bias: Param<Tensor<1>>,
-}
-
 impl Cnn {
     pub(crate) fn new<R: Rng>(config: &CnnConfig, n_inputs: usize, init: &mut Init<'_, R>) -> Self {
-        let mut convolution = |n_inputs: usize, gain: f32| {
-            let weight = init.uniform([n_inputs, config.width], (gain / n_inputs as f32).sqrt());
-            Convolution { weight, bias: init.zeros(config.width) }
-        };
-        let input = convolution(n_inputs, 3.0);
-        let layers = (0..config.n_layers).map(|_| convolution(config.kernel_size * config.width, 6.0)).collect();
+        let input = Linear::new(n_inputs, config.width, 3.0, init);
+        let n_taps = config.kernel_size * config.width;
+        let layers = (0..config.n_layers).map(|_| Linear::new(n_taps, config.width, 6.0, init)).collect();
         Self { input, layers, kernel_size: config.kernel_size }
     }
 
@@ -70,7 +62,7 @@ impl Cnn {
     /// - `inputs`: `[batch, time, n_inputs]`
     pub(crate) fn forward(&self, inputs: Tensor<3>) -> Vec<Tensor<3>> {
         let [batch, time, n_inputs] = inputs.dims();
-        let first = self.input.rows(inputs.reshape([batch * time, n_inputs]));
+        let first = self.input.forward(inputs.reshape([batch * time, n_inputs]));
         let width = first.dims()[1];
         let mut layers = vec![first.reshape([batch, time, width])];
         for (index, layer) in self.layers.iter().enumerate() {
@@ -80,7 +72,7 @@ impl Cnn {
             let padded = Tensor::cat(vec![Tensor::zeros([batch, reach, width], &below.device()), below.clone()], 1);
             let taps = (0..self.kernel_size).map(|tap| padded.clone().narrow(1, tap * dilation, time)).collect();
             let taps = Tensor::cat(taps, 2).reshape([batch * time, self.kernel_size * width]);
-            layers.push(below + relu(layer.rows(taps)).reshape([batch, time, width]));
+            layers.push(below + relu(layer.forward(taps)).reshape([batch, time, width]));
         }
         layers
     }
@@ -105,7 +97,7 @@ impl Cnn {
 
     /// The output after one more token: `[batch, n_inputs]` to `[batch, width]`.
     pub(crate) fn step(&self, input: Tensor<2>, history: &mut [Tensor<3>]) -> Tensor<2> {
-        let mut below = self.input.rows(input);
+        let mut below = self.input.forward(input);
         let [batch, width] = below.dims();
         for (index, (layer, history)) in self.layers.iter().zip(history).enumerate() {
             let dilation = 1 << index;
@@ -114,14 +106,8 @@ impl Cnn {
             let taps = (0..self.kernel_size).map(|tap| whole.clone().narrow(1, tap * dilation, 1)).collect();
             let taps = Tensor::cat(taps, 2).reshape([batch, self.kernel_size * width]);
             *history = whole.narrow(1, 1, reach);
-            below = below + relu(layer.rows(taps));
+            below = below + relu(layer.forward(taps));
         }
         below
-    }
-}
-
-impl Convolution {
-    fn rows(&self, rows: Tensor<2>) -> Tensor<2> {
-        rows.matmul(self.weight.val()) + self.bias.val().unsqueeze()
     }
 }

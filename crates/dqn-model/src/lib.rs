@@ -8,6 +8,7 @@ mod embedding;
 mod gru;
 mod head;
 mod init;
+mod linear;
 mod lstm;
 mod mlp;
 mod network;

@@ -1,6 +1,6 @@
 //! A feed-forward network over the last tokens of a text.
 
-use burn::module::{Module, Param};
+use burn::module::Module;
 use burn::tensor::activation::relu;
 use burn::tensor::{Int, Tensor};
 use rand::Rng;
@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::embedding::TokenEmbedding;
 use crate::init::Init;
+use crate::linear::Linear;
 
 /// Size of a feed-forward network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -31,15 +32,9 @@ impl Default for MlpConfig {
 /// Rectified layers over the concatenated vectors of the last tokens.
 #[derive(Module, Debug)]
 pub struct Mlp {
-    layers: Vec<Layer>,
+    layers: Vec<Linear>,
     #[module(skip)]
     window_tokens: usize,
-}
-
-#[derive(Module, Debug)]
-struct Layer {
-    weight: Param<Tensor<2>>,
-    bias: Param<Tensor<1>>,
 }
 
 /// The last tokens of several texts, as far as the network sees.
@@ -57,8 +52,7 @@ impl Mlp {
         let mut n_inputs = config.window_tokens * embedding_width;
         let mut layers = Vec::with_capacity(config.hidden.len());
         for &width in &config.hidden {
-            let weight = init.uniform([n_inputs, width], (6.0 / n_inputs as f32).sqrt());
-            layers.push(Layer { weight, bias: init.zeros(width) });
+            layers.push(Linear::new(n_inputs, width, 6.0, init));
             n_inputs = width;
         }
         Self { layers, window_tokens: config.window_tokens }
@@ -121,9 +115,7 @@ impl Mlp {
     }
 
     fn layers(&self, inputs: Tensor<2>) -> Tensor<2> {
-        self.layers
-            .iter()
-            .fold(inputs, |inputs, layer| relu(inputs.matmul(layer.weight.val()) + layer.bias.val().unsqueeze()))
+        self.layers.iter().fold(inputs, |inputs, layer| relu(layer.forward(inputs)))
     }
 }
 

@@ -1,6 +1,6 @@
 //! A causal Transformer.
 
-use burn::module::{Module, Param};
+use burn::module::Module;
 use burn::nn::{LayerNorm, LayerNormConfig};
 use burn::tensor::activation::{gelu, softmax};
 use burn::tensor::{Device, Int, Tensor};
@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::init::Init;
+use crate::linear::Linear;
 
 /// Size of a Transformer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -69,12 +70,6 @@ struct Block {
     n_heads: usize,
 }
 
-#[derive(Module, Debug)]
-struct Linear {
-    weight: Param<Tensor<2>>,
-    bias: Param<Tensor<1>>,
-}
-
 /// Keys and values of the tokens read so far.
 #[derive(Clone, Debug)]
 pub struct KeyValueCache {
@@ -86,29 +81,19 @@ pub struct KeyValueCache {
     n_tokens: Tensor<1, Int>,
 }
 
-impl Linear {
-    fn new<R: Rng>(n_inputs: usize, width: usize, init: &mut Init<'_, R>) -> Self {
-        Self { weight: init.uniform([n_inputs, width], (3.0 / n_inputs as f32).sqrt()), bias: init.zeros(width) }
-    }
-
-    fn forward(&self, rows: Tensor<2>) -> Tensor<2> {
-        rows.matmul(self.weight.val()) + self.bias.val().unsqueeze()
-    }
-}
-
 impl Transformer {
     pub(crate) fn new<R: Rng>(config: &TransformerConfig, n_inputs: usize, init: &mut Init<'_, R>) -> Self {
         let width = config.width;
         let norm = |device: &Device| LayerNormConfig::new(width).init(device);
-        let input = Linear::new(n_inputs, width, init);
+        let input = Linear::new(n_inputs, width, 3.0, init);
         let blocks = (0..config.n_layers)
             .map(|_| Block {
                 attention_norm: norm(init.device),
-                query_key_value: Linear::new(width, 3 * width, init),
-                output: Linear::new(width, width, init),
+                query_key_value: Linear::new(width, 3 * width, 3.0, init),
+                output: Linear::new(width, width, 3.0, init),
                 hidden_norm: norm(init.device),
-                up: Linear::new(width, config.expansion * width, init),
-                down: Linear::new(config.expansion * width, width, init),
+                up: Linear::new(width, config.expansion * width, 3.0, init),
+                down: Linear::new(config.expansion * width, width, 3.0, init),
                 n_heads: config.n_heads,
             })
             .collect();

@@ -1,0 +1,234 @@
+//! The settings of a learner, and which of them exclude each other.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::bootstrap::Bootstrap;
+use crate::distribution::Distribution;
+use crate::loss::Loss;
+use crate::objective::{Munchausen, Objective};
+use crate::optimizer::OptimizerConfig;
+use crate::schedule::Schedule;
+use crate::target_network::TargetUpdate;
+
+/// The settings of an update.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DqnConfig {
+    /// What is made small.
+    #[serde(default = "default_objective")]
+    pub objective: Objective,
+    /// How the value of the next state is estimated.
+    #[serde(default = "default_bootstrap")]
+    pub bootstrap: Bootstrap,
+    /// The penalty of a TD error.
+    #[serde(default = "default_loss")]
+    pub loss: Loss,
+    /// How the target network follows the online network.
+    #[serde(default = "default_target_update")]
+    pub target_update: TargetUpdate,
+    /// The optimizer.
+    #[serde(default = "default_optimizer")]
+    pub optimizer: OptimizerConfig,
+    /// Largest norm of all gradients together; larger ones are scaled down. Leave it out for no limit.
+    #[serde(default)]
+    #[schemars(range(min = 1e-9))]
+    pub max_gradient_norm: Option<f64>,
+    /// Largest size of an element of a gradient; larger ones are cut, before the norm is taken. Leave it out for no
+    /// limit.
+    #[serde(default)]
+    #[schemars(range(min = 1e-9))]
+    pub max_gradient_value: Option<f64>,
+    /// Discount of one step, from 0 to 1; 1 suits texts of limited length.
+    #[serde(default = "default_discount")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub discount: f64,
+    /// Steps whose rewards enter a TD target before its value does. As many as the longest episode has give Monte-Carlo
+    /// returns.
+    #[serde(default = "default_n_step")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub n_step: usize,
+    /// Mix returns of all lengths within the window: 0 is the one-step target, 1 sums rewards up to the end of the window
+    /// (Q(lambda) of Peng and Williams 1996). Leave it out for `n_step`.
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub lambda: Option<f64>,
+    /// Add the log-probability of each action to its reward. Needs the bootstrap `soft` or `kl`, whose temperature it
+    /// shares.
+    #[serde(default)]
+    pub munchausen: Option<Munchausen>,
+    /// Weight of the conservative penalty `log sum_a exp Q(a) - Q(a taken)`, which keeps the values of actions without
+    /// data low (CQL(H), Kumar et al. 2020, eq. 4); 0 for none.
+    #[serde(default)]
+    #[schemars(range(min = 0.0))]
+    pub conservatism: f64,
+    /// Learn values compressed by `sign(x) (sqrt(|x| + 1) - 1) + epsilon x` (Pohlen et al. 2018); this is its epsilon.
+    /// Leave it out to learn them as they are.
+    #[serde(default)]
+    #[schemars(range(min = 1e-6, max = 1.0))]
+    pub value_rescaling: Option<f64>,
+    /// Windows in a batch.
+    #[serde(default = "default_batch_windows")]
+    #[schemars(range(min = 1, max = 65536))]
+    pub batch_windows: usize,
+    /// Steps in a window: 1 learns from single transitions as in the textbook, more from a whole stretch in one pass.
+    #[serde(default = "default_window_steps")]
+    #[schemars(range(min = 1, max = 65536))]
+    pub window_steps: usize,
+    /// Tokens before a window that the network reads as context without learning from them; 0 reads the whole text.
+    #[serde(default)]
+    pub context_tokens: usize,
+}
+
+fn default_objective() -> Objective {
+    Objective::Td {}
+}
+
+fn default_bootstrap() -> Bootstrap {
+    Bootstrap::Double {}
+}
+
+fn default_loss() -> Loss {
+    Loss::Huber { delta: 1.0 }
+}
+
+fn default_target_update() -> TargetUpdate {
+    TargetUpdate::Hard { every_updates: 100 }
+}
+
+fn default_optimizer() -> OptimizerConfig {
+    OptimizerConfig::Adam {
+        learning_rate: Schedule::Constant { value: 1e-3 },
+        beta_1: 0.9,
+        beta_2: 0.999,
+        epsilon: 1e-8,
+        l2: 0.0,
+    }
+}
+
+fn default_discount() -> f64 {
+    1.0
+}
+
+fn default_n_step() -> usize {
+    1
+}
+
+fn default_batch_windows() -> usize {
+    64
+}
+
+fn default_window_steps() -> usize {
+    32
+}
+
+impl Default for DqnConfig {
+    fn default() -> Self {
+        Self {
+            objective: default_objective(),
+            bootstrap: default_bootstrap(),
+            loss: default_loss(),
+            target_update: default_target_update(),
+            optimizer: default_optimizer(),
+            max_gradient_norm: None,
+            max_gradient_value: None,
+            discount: default_discount(),
+            n_step: default_n_step(),
+            lambda: None,
+            munchausen: None,
+            conservatism: 0.0,
+            value_rescaling: None,
+            batch_windows: default_batch_windows(),
+            window_steps: default_window_steps(),
+            context_tokens: 0,
+        }
+    }
+}
+
+impl DqnConfig {
+    /// Combinations that the mathematics does not allow, with each other and with networks that answer with
+    /// `distribution`: the key, its value, and the reason.
+    pub fn faults(&self, distribution: Distribution) -> Vec<(&'static str, String, &'static str)> {
+        let mut faults = Vec::new();
+        if distribution != Distribution::Mean {
+            faults.extend(self.distribution_faults(distribution));
+        }
+        let is_soft = self.bootstrap.temperature().is_some();
+        if let Some(lambda) = self.lambda
+            && self.n_step != 1
+        {
+            let why = "lambda mixes returns of every length, n_step names one: set n_step = 1 or remove lambda";
+            faults.push(("learner.lambda", lambda.to_string(), why));
+        }
+        if self.munchausen.is_some() && !is_soft {
+            let why = "it adds temperature * log pi(a), and only the bootstraps soft and kl define such a policy";
+            faults.push(("learner.munchausen", "a table".to_owned(), why));
+        }
+        if let Some(epsilon) = self.value_rescaling
+            && is_soft
+        {
+            let why = "a temperature prices nats in units of reward, which compressed values no longer have";
+            faults.push(("learner.value_rescaling", epsilon.to_string(), why));
+        }
+        let is_td = self.objective == Objective::Td {};
+        if let Objective::PathConsistency { .. } = self.objective {
+            let found = || "path_consistency".to_owned();
+            if !is_soft {
+                let why = "path consistency compares soft values: use the bootstrap soft or kl";
+                faults.push(("learner.objective", found(), why));
+            }
+            if self.n_step != 1 {
+                let why = "path consistency needs n_step = 1; multi_step = true compares longer stretches";
+                faults.push(("learner.objective", found(), why));
+            }
+        }
+        let td_only = [
+            ("learner.lambda", self.lambda.is_some()),
+            ("learner.munchausen", self.munchausen.is_some()),
+            ("learner.conservatism", self.conservatism > 0.0),
+            ("learner.value_rescaling", self.value_rescaling.is_some()),
+        ];
+        for (key, _) in td_only.into_iter().filter(|(_, is_set)| *is_set && !is_td) {
+            faults.push((
+                key,
+                "a value".to_owned(),
+                "it changes TD targets or their loss: only the objective td has them",
+            ));
+        }
+        faults
+    }
+
+    fn distribution_faults(&self, distribution: Distribution) -> Vec<(&'static str, String, &'static str)> {
+        let mut faults = Vec::new();
+        let mut fault = |found: Option<String>, key: &'static str, why: &'static str| {
+            faults.extend(found.map(|found| (key, found, why)));
+        };
+        let why = "a soft value weighs the means of all actions; it has no distribution of its own: use max or double";
+        let found = match self.bootstrap {
+            Bootstrap::Soft { .. } => Some("soft".to_owned()),
+            Bootstrap::Kl { .. } => Some("kl".to_owned()),
+            Bootstrap::Max {} | Bootstrap::Double {} => None,
+        };
+        fault(found, "learner.bootstrap", why);
+        let why = "only TD targets have distributions; the network must answer with the mean";
+        let found = match self.objective {
+            Objective::PathConsistency { .. } => Some("path_consistency".to_owned()),
+            Objective::Imitation {} => Some("imitation".to_owned()),
+            Objective::Td {} => None,
+        };
+        fault(found, "learner.objective", why);
+        let why = "the mixture of returns of many lengths is defined for their means only";
+        fault(self.lambda.map(|lambda| lambda.to_string()), "learner.lambda", why);
+        let why = "the penalty compares means: the network must answer with the mean";
+        let weight = self.conservatism;
+        fault((weight > 0.0).then(|| weight.to_string()), "learner.conservatism", why);
+        let is_quantile = matches!(distribution, Distribution::Quantile { .. });
+        let is_squared = is_quantile && self.loss == Loss::Mse {};
+        fault(is_squared.then(|| "mse".to_owned()), "learner.loss", "quantiles are learned by the Huber loss");
+        if let Distribution::Categorical { low, high, .. } = distribution {
+            let found = (low >= high).then(|| format!("low = {low}, high = {high}"));
+            fault(found, "network.distribution", "the lowest atom must lie below the highest");
+        }
+        faults
+    }
+}
