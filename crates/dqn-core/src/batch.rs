@@ -103,7 +103,10 @@ impl BatchBuilder {
         for (row, (window, span)) in windows.iter().zip(&spans).enumerate() {
             self.fill_text(&mut batch, row, span);
             self.fill_steps(&mut batch, row, window);
-            self.fill_actions(&mut batch, row, span, prior);
+            self.fill_mask(&mut batch, row, span);
+        }
+        if let Some(prior) = prior {
+            self.fill_prior(&mut batch, &spans, prior);
         }
         batch
     }
@@ -157,17 +160,23 @@ impl BatchBuilder {
         }
     }
 
-    fn fill_actions(&self, batch: &mut SequenceBatch, row: usize, span: &TextSpan<'_>, prior: Option<&dyn Prior>) {
+    fn fill_mask(&self, batch: &mut SequenceBatch, row: usize, span: &TextSpan<'_>) {
+        let Some(mask) = &mut batch.mask else { return };
         for (index, state) in span.states.iter().enumerate() {
             let at = (row * batch.n_states + index) * self.n_actions;
-            let range = at..at + self.n_actions;
-            if let Some(mask) = &mut batch.mask {
-                fill_mask(state.allowed, &mut mask[range.clone()]);
-            }
-            if let (Some(log_prior), Some(prior)) = (&mut batch.log_prior, prior) {
-                prior.log_probs(&span.text[..=state.last_token], &mut log_prior[range]);
-            }
+            fill_mask(state.allowed, &mut mask[at..at + self.n_actions]);
         }
+    }
+
+    fn fill_prior(&self, batch: &mut SequenceBatch, spans: &[TextSpan<'_>], prior: &dyn Prior) {
+        let Some(log_prior) = &mut batch.log_prior else { return };
+        let rows_of_windows = log_prior.chunks_exact_mut(batch.n_states * self.n_actions);
+        let (mut states, mut rows) = (Vec::new(), Vec::new());
+        for (span, of_window) in spans.iter().zip(rows_of_windows) {
+            states.extend(span.states.iter().map(|state| &span.text[..=state.last_token]));
+            rows.extend(of_window.chunks_exact_mut(self.n_actions).take(span.states.len()));
+        }
+        prior.log_probs_of(&states, rows);
     }
 }
 

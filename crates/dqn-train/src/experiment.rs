@@ -1,10 +1,12 @@
 //! From a checked configuration to the objects of a run.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
+use burn::tensor::Device;
 use dqn_core::policy::Exploration;
-use dqn_core::{BatchBuilder, Policy, Prior, Progress};
+use dqn_core::{BatchBuilder, Policy, Prior, Progress, learner};
 use dqn_env::reward::LineForm;
 use dqn_env::{EnvironmentConfig, Generation, NextToken, ProbeName, RewardContext, RewardSum, Tabular, TabularName};
 use dqn_mdp::{ActionTable, Environment, PositionEncoder, Seed, Start, TokenId, Trajectory};
@@ -15,7 +17,8 @@ use dqn_text::tokenizer::TextTokenizer;
 use dqn_text::{Special, Tokenizer, Vocab};
 
 use crate::TrainError;
-use crate::config::{ActionsConfig, ExperimentConfig, PositionConfig, PriorConfig};
+use crate::config::{ActionsConfig, ExperimentConfig, InitialParameters, PositionConfig, PriorConfig};
+use crate::other_run::{NetworkPrior, OtherRun};
 use crate::play::play;
 use crate::prior::NgramPrior;
 use crate::text::{Prompts, TextData};
@@ -31,11 +34,14 @@ pub struct Experiment {
     /// Position features of the network.
     pub positions: PositionEncoder,
     /// The prior policy, where one is configured.
-    pub prior: Option<Arc<NgramPrior>>,
+    pub prior: Option<Arc<dyn Prior>>,
+    /// blake3 of the parameters taken from other runs, in hexadecimal; empty where none are.
+    pub others: Vec<String>,
     /// The language model that judges what was written; trained on text that reward and prior have not seen.
     pub judge: Option<Arc<NgramLm>>,
     /// The form that the reward asks of a line, where it asks for one.
     pub form: Option<LineForm>,
+    initial: Option<OtherRun>,
     vocab: Vocab,
     reward_context: Option<TextRewards>,
     reward_names: Vec<String>,
@@ -65,11 +71,24 @@ enum TaskKind {
 impl Experiment {
     /// Builds what `config` describes.
     ///
-    /// `tokenizer` is given where a run already has one.
+    /// `tokenizer` is given where a run already has one; networks of other runs are put on `device`.
     ///
     /// # Errors
-    /// When the text cannot be used or the reward does not fit it.
-    pub fn build(config: ExperimentConfig, tokenizer: Option<TextTokenizer>) -> Result<Self, TrainError> {
+    /// When the text cannot be used, the reward does not fit it, or a run named as prior or beginning does not fit.
+    pub fn build(
+        config: ExperimentConfig,
+        tokenizer: Option<TextTokenizer>,
+        device: &Device,
+    ) -> Result<Self, TrainError> {
+        let mut experiment = match &config.corpus {
+            Some(_) => Self::over_text(config, tokenizer)?,
+            None => Self::without_text(config)?,
+        };
+        experiment.take_from_other_runs(device)?;
+        Ok(experiment)
+    }
+
+    fn over_text(config: ExperimentConfig, tokenizer: Option<TextTokenizer>) -> Result<Self, TrainError> {
         let Some(section) = &config.corpus else { return Self::without_text(config) };
         let text = TextData::read(&config, section, tokenizer)?;
         let vocab = text.tokenizer.vocab().clone();
@@ -87,7 +106,7 @@ impl Experiment {
         };
         let prior_lm = match &config.prior {
             Some(PriorConfig::Ngram { order }) => Some(lm(*order, Split::Train)?),
-            None => None,
+            Some(PriorConfig::Network { .. }) | None => None,
         };
         let (mut judge, mut reward_context) = (None, None);
         if let EnvironmentConfig::Generation { n_prompt_tokens, .. } = config.environment {
@@ -106,14 +125,16 @@ impl Experiment {
             Some(reward) => reward.line_form(&RewardContext::of_tokenizer(&text.tokenizer))?,
             None => None,
         };
-        let prior = prior_lm.map(|lm| Arc::new(NgramPrior::new(lm, Arc::clone(&actions))));
+        let prior = prior_lm.map(|lm| Arc::new(NgramPrior::new(lm, Arc::clone(&actions))) as Arc<dyn Prior>);
         let mut experiment = Self {
             config,
             actions,
             positions,
             prior,
+            others: Vec::new(),
             judge,
             form,
+            initial: None,
             vocab,
             reward_context,
             reward_names: Vec::new(),
@@ -141,12 +162,30 @@ impl Experiment {
             actions,
             positions,
             prior: None,
+            others: Vec::new(),
             judge: None,
             form: None,
+            initial: None,
             vocab,
             reward_context: None,
             reward_names: Vec::new(),
         })
+    }
+
+    fn take_from_other_runs(&mut self, device: &Device) -> Result<(), TrainError> {
+        let open = |run: &Path, checkpoint| OtherRun::open(run, checkpoint, &self.vocab, &self.actions, device);
+        if let Some(PriorConfig::Network { run, checkpoint }) = &self.config.prior {
+            let other = open(run, *checkpoint)?;
+            self.others.push(other.fingerprint);
+            self.prior = Some(Arc::new(NetworkPrior::new(other.network, other.positions)));
+        }
+        if let Some(InitialParameters { run, checkpoint }) = &self.config.training.initial {
+            let other = open(run, *checkpoint)?;
+            other.parameters_for(self.random_network(device), run)?;
+            self.others.push(other.fingerprint.clone());
+            self.initial = Some(other);
+        }
+        Ok(())
     }
 
     /// The vocabulary of the states.
@@ -227,7 +266,16 @@ impl Experiment {
     }
 
     /// A network with its first parameters.
-    pub fn network(&self, device: &burn::tensor::Device) -> TextQNetwork {
+    pub fn network(&self, device: &Device) -> TextQNetwork {
+        let network = self.random_network(device);
+        match &self.initial {
+            Some(other) => learner::load_parameters(network, learner::ONLINE, &other.parts)
+                .expect("the parameters were found to fit when the experiment was built"),
+            None => network,
+        }
+    }
+
+    fn random_network(&self, device: &Device) -> TextQNetwork {
         let mut rng = Seed(self.config.seed).stream("init");
         let (n_tokens, n_positions) = (self.vocab.len(), self.positions.n_ids());
         self.config.network.init(n_tokens, n_positions, self.actions.len(), &mut rng, device)
@@ -247,14 +295,13 @@ impl Experiment {
     /// The prior as acting under `policy` weighs it.
     pub fn acting_prior(&self, policy: Policy) -> Option<&dyn Prior> {
         let from_prior = match self.config.exploration {
-            Exploration::EpsilonGreedy { from_prior, .. } => from_prior,
-            Exploration::Boltzmann { .. } => true,
+            Exploration::EpsilonGreedy { from_prior, .. } | Exploration::Boltzmann { from_prior, .. } => from_prior,
         };
         let uses = match policy {
             Policy::Greedy => false,
             Policy::EpsilonGreedy { .. } | Policy::Boltzmann { .. } | Policy::BoltzmannMode { .. } => from_prior,
         };
-        self.prior.as_deref().filter(|_| uses).map(|prior| prior as &dyn Prior)
+        self.prior.as_deref().filter(|_| uses)
     }
 
     /// The policies that what was learned is judged by, each with its name.

@@ -116,7 +116,7 @@ fn policy_perplexity(
 }
 
 /// The temperature of the first policy, or one unit of Q where it is greedy.
-fn acting_temperature(policies: &[(&'static str, Policy)]) -> f64 {
+pub(crate) fn acting_temperature(policies: &[(&'static str, Policy)]) -> f64 {
     match policies[0].1 {
         Policy::Boltzmann { temperature } | Policy::BoltzmannMode { temperature } => temperature,
         Policy::Greedy | Policy::EpsilonGreedy { .. } => 1.0,
