@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::Device;
+use dqn_core::objective::Objective;
 use dqn_core::policy::Exploration;
 use dqn_core::{BatchBuilder, Policy, Prior, Progress, learner};
 use dqn_env::reward::LineForm;
@@ -309,12 +310,15 @@ impl Experiment {
     /// A Boltzmann explorer is judged sampled, at the temperature it ends with, and by its most probable action; an
     /// epsilon-greedy one by its best action, without epsilon.
     pub fn learned_policies(&self, progress: Progress) -> Vec<(&'static str, Policy)> {
+        let [sampled, argmax, greedy] = match self.config.learner.objective {
+            Objective::Imitation {} => ["imitation sampled", "imitation argmax", "imitation greedy"],
+            Objective::Td {} | Objective::PathConsistency { .. } => ["DQN sampled", "DQN argmax", "DQN greedy"],
+        };
         match self.config.exploration.policy(progress) {
-            Policy::Boltzmann { temperature } | Policy::BoltzmannMode { temperature } => vec![
-                ("DQN sampled", Policy::Boltzmann { temperature }),
-                ("DQN argmax", Policy::BoltzmannMode { temperature }),
-            ],
-            Policy::EpsilonGreedy { .. } | Policy::Greedy => vec![("DQN greedy", Policy::Greedy)],
+            Policy::Boltzmann { temperature } | Policy::BoltzmannMode { temperature } => {
+                vec![(sampled, Policy::Boltzmann { temperature }), (argmax, Policy::BoltzmannMode { temperature })]
+            }
+            Policy::EpsilonGreedy { .. } | Policy::Greedy => vec![(greedy, Policy::Greedy)],
         }
     }
 

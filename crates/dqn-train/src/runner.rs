@@ -255,8 +255,11 @@ pub fn run(
     }
     runner.save(&training)?;
     observer.on(Event::Saved { progress: training.progress() });
-    let report = evaluate(experiment, training.network(), training.progress(), reported(experiment), device)?;
-    Ok(RunEnd::Finished(Box::new(report)))
+    let progress = training.progress();
+    Ok(match evaluate(experiment, training.network(), progress, reported(experiment), device, stop)? {
+        Some(report) => RunEnd::Finished(Box::new(report)),
+        None => RunEnd::Interrupted { progress },
+    })
 }
 
 struct Runner<'a> {
