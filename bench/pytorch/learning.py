@@ -21,7 +21,8 @@ import time
 try:
     import torch
 except ImportError as error:
-    print(f"error: PyTorch cannot be imported ({error}); install what bench/pytorch/requirements.txt names", file=sys.stderr)
+    remedy = "install what bench/pytorch/requirements.txt names"
+    print(f"error: PyTorch cannot be imported ({error}); {remedy}", file=sys.stderr)
     sys.exit(2)
 
 import torch.nn.functional as F
@@ -110,8 +111,8 @@ class Cnn(nn.Module):
     def __init__(self):
         super().__init__()
         self.input = nn.Linear(EMBEDDING, self.width)
-        # Each reads the vectors at its taps side by side. A product of matrices is as fast as nn.Conv1d when learning, and
-        # faster when acting.
+        # Each reads the vectors at its taps side by side. A product of matrices is as fast as nn.Conv1d when learning,
+        # and faster when acting.
         self.layers = nn.ModuleList(nn.Linear(self.kernel * self.width, self.width) for _ in range(self.n_layers))
 
     def reach(self, layer):
