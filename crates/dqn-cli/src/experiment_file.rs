@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use dqn_train::builtin::DEFAULT_EXPERIMENT;
-use dqn_train::config::{CorpusSection, CorpusSource, ExperimentConfig};
+use dqn_train::config::{ActionsConfig, CorpusSource, ExperimentConfig};
 
 use crate::args::ExperimentFile;
 use crate::input;
@@ -19,8 +19,13 @@ pub(crate) fn load(file: &ExperimentFile) -> anyhow::Result<ExperimentConfig> {
         None => (DEFAULT_EXPERIMENT.to_owned(), PathBuf::new()),
     };
     let mut config = ExperimentConfig::from_toml(&text, &origin(file), &file.set)?;
-    for section in [&mut config.corpus, &mut config.vocabulary].into_iter().flatten() {
-        resolve(section, &folder)?;
+    let sections = [&mut config.corpus, &mut config.vocabulary].into_iter().flatten();
+    let sentences = match &mut config.actions {
+        ActionsConfig::Sentences { source, .. } => source.as_mut(),
+        _ => None,
+    };
+    for source in sections.map(|section| &mut section.source).chain(sentences) {
+        resolve(source, &folder)?;
     }
     Ok(config)
 }
@@ -31,8 +36,8 @@ pub(crate) fn origin(file: &ExperimentFile) -> String {
 }
 
 /// A relative path starts at the folder of the experiment file.
-fn resolve(section: &mut CorpusSection, folder: &Path) -> anyhow::Result<()> {
-    if let CorpusSource::Path(path) = &mut section.source {
+fn resolve(source: &mut CorpusSource, folder: &Path) -> anyhow::Result<()> {
+    if let CorpusSource::Path(path) = source {
         *path = std::path::absolute(folder.join(&path)).context("the current folder cannot be found")?;
     }
     Ok(())
@@ -40,8 +45,6 @@ fn resolve(section: &mut CorpusSection, folder: &Path) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use dqn_text::corpus::CorpusConfig;
-
     use super::*;
 
     #[test]
@@ -52,10 +55,9 @@ mod tests {
             ("poems.txt", "", here.join("poems.txt")),
             ("/data/poems.txt", "experiments", PathBuf::from("/data/poems.txt")),
         ] {
-            let mut section =
-                CorpusSection { source: CorpusSource::Path(path.into()), reading: CorpusConfig::default() };
-            resolve(&mut section, Path::new(folder)).unwrap();
-            assert_eq!(section.source, CorpusSource::Path(expected), "{path} in {folder:?}");
+            let mut source = CorpusSource::Path(path.into());
+            resolve(&mut source, Path::new(folder)).unwrap();
+            assert_eq!(source, CorpusSource::Path(expected), "{path} in {folder:?}");
         }
     }
 

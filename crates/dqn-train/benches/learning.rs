@@ -14,7 +14,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use dqn_core::{
     BatchBuilder, DqnConfig, DqnLearner, Learner, Progress, QNetwork, SequenceBatch, SequenceInput, StepInput, Window,
 };
-use dqn_mdp::{ActionId, ActionMask, Outcome, PositionEncoder, Seed, State, Step, TokenId, Trajectory};
+use dqn_mdp::{ActionId, ActionMask, ActionTable, Outcome, PositionEncoder, Seed, State, Step, TokenId, Trajectory};
 use dqn_model::{GruConfig, HeadConfig, MlpConfig, NetworkConfig, TextQNetwork, TorsoConfig};
 use rand::RngExt;
 
@@ -45,7 +45,8 @@ fn network(torso: &TorsoConfig, vocabulary: usize, device: &Device) -> TextQNetw
         head: HeadConfig::Scalar { init_deviation: 0.01 },
         ..NetworkConfig::default()
     };
-    config.init(vocabulary, 1, vocabulary, &mut Seed(1).stream("init"), device)
+    let actions = ActionTable::of_tokens((0..vocabulary as u32).map(TokenId));
+    config.init(vocabulary, 1, &actions, &mut Seed(1).stream("init"), device)
 }
 
 fn episodes(vocabulary: usize) -> Vec<Trajectory> {

@@ -1,7 +1,7 @@
 //! The result of a run: what was learned, beside everything it is compared with.
 
 use burn::tensor::Device;
-use dqn_core::{Policy, Progress};
+use dqn_core::{Policy, Progress, QNetwork};
 use dqn_mdp::Trajectory;
 use dqn_model::TextQNetwork;
 use dqn_text::split::Split;
@@ -65,7 +65,7 @@ pub fn evaluate(
     device: &Device,
 ) -> Result<Report, TrainError> {
     let policies = experiment.learned_policies(progress);
-    let untrained = experiment.network(device);
+    let untrained = experiment.network(device).for_acting();
     let mut report =
         Report { rows: Vec::new(), generalisation_gap: None, fitted_temperature: None, samples: Vec::new(), progress };
     let fitted = fit_temperature(experiment, network, &policies)?;
