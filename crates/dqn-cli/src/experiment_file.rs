@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use dqn_train::builtin::DEFAULT_EXPERIMENT;
 use dqn_train::config::layers::merge;
-use dqn_train::config::{CorpusSource, ExperimentConfig, PriorConfig};
+use dqn_train::config::{ActionsConfig, CorpusSource, ExperimentConfig, PriorConfig};
 use toml::{Table, Value};
 
 use crate::args::ExperimentFile;
@@ -65,9 +65,10 @@ pub(crate) fn origin(file: &ExperimentFile) -> String {
 }
 
 /// Where paths stand in an experiment file.
-const PATHS: [&[&str]; 4] = [
+const PATHS: [&[&str]; 5] = [
     &["corpus", "source", "path"],
     &["vocabulary", "source", "path"],
+    &["actions", "source", "path"],
     &["prior", "run"],
     &["training", "initial", "run"],
 ];
@@ -89,8 +90,13 @@ fn resolve(table: &mut Table, folder: &Path) -> anyhow::Result<()> {
 /// The paths of an experiment.
 fn paths(config: &mut ExperimentConfig) -> Vec<&mut PathBuf> {
     let mut paths = Vec::new();
-    for section in [&mut config.corpus, &mut config.vocabulary].into_iter().flatten() {
-        if let CorpusSource::Path(path) = &mut section.source {
+    let sections = [&mut config.corpus, &mut config.vocabulary].into_iter().flatten();
+    let sentences = match &mut config.actions {
+        ActionsConfig::Sentences { source, .. } => source.as_mut(),
+        _ => None,
+    };
+    for source in sections.map(|section| &mut section.source).chain(sentences) {
+        if let CorpusSource::Path(path) = source {
             paths.push(path);
         }
     }

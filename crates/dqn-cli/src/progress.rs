@@ -121,7 +121,7 @@ impl RunProgress {
         }
         figures.extend(loss.map(|loss| format!("loss {loss:.5}")));
         figures.push(format!("{} {exploration:.3}", self.exploration));
-        figures.extend(self.speed.per_second.map(|speed| format!("{speed:.0} tokens/s")));
+        figures.extend(self.speed.per_second.map(|speed| format!("{speed:.0} steps/s")));
         figures.join(", ")
     }
 }

@@ -218,6 +218,34 @@ pub enum TrainError {
         /// Tokens of a prompt.
         n_prompt_tokens: usize,
     },
+    /// A part of the corpus offers no lines an episode could begin with.
+    #[error(
+        "the {split} part of the corpus holds no example of more than {n_prompt_lines} lines that begins with known tokens; \
+         lower environment.n_prompt_lines, set corpus.reading.example = \"document\", or bring more text"
+    )]
+    NoPromptLines {
+        /// The part.
+        split: Split,
+        /// Lines of a prompt.
+        n_prompt_lines: usize,
+    },
+    /// The text gives no actions of the kind asked for.
+    #[error(
+        "actions.kind = \"{kind}\": the text gives no actions of this kind but <eos>; ask for rarer ones or bring more text"
+    )]
+    NoActions {
+        /// The kind.
+        kind: &'static str,
+    },
+    /// No text that people wrote can be written with the actions of the task.
+    #[error(
+        "training.source = \"text\": none of the {n_texts} training texts can be written with the actions of the task \
+         within environment.max_tokens; add single tokens to the actions or raise the limit"
+    )]
+    NothingToImitate {
+        /// How many texts there are.
+        n_texts: usize,
+    },
     /// A delimiter of the position features is not a token.
     #[error("positions.delimiters: {delimiter:?} is not in the vocabulary")]
     UnknownDelimiter {
@@ -291,6 +319,9 @@ impl TrainError {
             | TrainError::OtherParameters { .. }
             | TrainError::UnknownBuiltin { .. }
             | TrainError::NoPrompts { .. }
+            | TrainError::NoPromptLines { .. }
+            | TrainError::NoActions { .. }
+            | TrainError::NothingToImitate { .. }
             | TrainError::UnknownDelimiter { .. }
             | TrainError::UnknownInPrompt { .. }
             | TrainError::NotOffered { .. }

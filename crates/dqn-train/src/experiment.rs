@@ -11,18 +11,19 @@ use dqn_core::{BatchBuilder, Policy, Prior, Progress, learner};
 use dqn_env::reward::LineForm;
 use dqn_env::{EnvironmentConfig, Generation, NextToken, ProbeName, RewardContext, RewardSum, Tabular, TabularName};
 use dqn_mdp::{ActionTable, Environment, PositionEncoder, Seed, Start, TokenId, Trajectory};
-use dqn_model::TextQNetwork;
+use dqn_model::{HeadConfig, TextQNetwork};
 use dqn_score::{NgramConfig, NgramLm};
 use dqn_text::split::Split;
 use dqn_text::tokenizer::TextTokenizer;
-use dqn_text::{Special, Tokenizer, Vocab};
+use dqn_text::{Segmenter, Special, Tokenizer, Vocab};
 
-use crate::TrainError;
-use crate::config::{ActionsConfig, ExperimentConfig, InitialParameters, PositionConfig, PriorConfig};
+use crate::candidates::{Candidates, OfCandidates};
+use crate::config::{CandidatesConfig, ExperimentConfig, InitialParameters, PositionConfig, PriorConfig};
 use crate::other_run::{NetworkPrior, OtherRun};
 use crate::play::play;
 use crate::prior::NgramPrior;
-use crate::text::{Prompts, TextData};
+use crate::text::{Part, PromptLength, Prompts, TextData};
+use crate::{TrainError, actions};
 
 /// Everything a run is made of, except what it has learned.
 pub struct Experiment {
@@ -42,6 +43,8 @@ pub struct Experiment {
     pub judge: Option<Arc<NgramLm>>,
     /// The form that the reward asks of a line, where it asks for one.
     pub form: Option<LineForm>,
+    /// What narrows every state to its likeliest actions, where something does.
+    pub candidates: Option<Arc<Candidates>>,
     initial: Option<OtherRun>,
     vocab: Vocab,
     reward_context: Option<TextRewards>,
@@ -58,6 +61,7 @@ struct TextRewards {
 pub struct Task {
     environment: TaskKind,
     actions: Arc<ActionTable>,
+    candidates: Option<Arc<Candidates>>,
     /// The prompts, where episodes begin with one.
     pub prompts: Option<Prompts>,
 }
@@ -86,22 +90,15 @@ impl Experiment {
             None => Self::without_text(config)?,
         };
         experiment.take_from_other_runs(device)?;
+        experiment.narrow_to_candidates();
         Ok(experiment)
     }
 
     fn over_text(config: ExperimentConfig, tokenizer: Option<TextTokenizer>) -> Result<Self, TrainError> {
         let Some(section) = &config.corpus else { return Self::without_text(config) };
-        let text = TextData::read(&config, section, tokenizer)?;
+        let mut text = TextData::read(&config, section, tokenizer)?;
         let vocab = text.tokenizer.vocab().clone();
-        let actions = Arc::new(match config.actions {
-            ActionsConfig::Corpus => {
-                let mut used: Vec<TokenId> = text.part(Split::Train).examples.concat();
-                used.sort();
-                used.dedup();
-                ActionTable::of_tokens(used)
-            }
-            ActionsConfig::Vocabulary => ActionTable::of_vocab(&vocab),
-        });
+        let actions = Arc::new(actions::table(&config.actions, &mut text)?);
         let lm = |order: usize, split: Split| -> Result<Arc<NgramLm>, TrainError> {
             Ok(Arc::new(NgramLm::train(&NgramConfig { order }, &vocab, &text.part(split).examples)?))
         };
@@ -110,12 +107,12 @@ impl Experiment {
             Some(PriorConfig::Network { .. }) | None => None,
         };
         let (mut judge, mut reward_context) = (None, None);
-        if let EnvironmentConfig::Generation { n_prompt_tokens, .. } = config.environment {
+        if let Some(length) = prompt_length(&config.environment) {
             let reference_lm = match &prior_lm {
                 Some(lm) => Arc::clone(lm),
                 None => lm(config.judge.order, Split::Train)?,
             };
-            let centre_nats = mean_nll(&reference_lm, &text.part(Split::Validation).examples, n_prompt_tokens);
+            let centre_nats = mean_nll(&reference_lm, text.part(Split::Validation), length);
             reward_context = Some(TextRewards { reference_lm, centre_nats });
             if !text.part(Split::Judge).examples.is_empty() {
                 judge = Some(lm(config.judge.order, Split::Judge)?);
@@ -129,6 +126,7 @@ impl Experiment {
         let prior = prior_lm.map(|lm| Arc::new(NgramPrior::new(lm, Arc::clone(&actions))) as Arc<dyn Prior>);
         let mut experiment = Self {
             config,
+            candidates: None,
             actions,
             positions,
             prior,
@@ -159,6 +157,7 @@ impl Experiment {
         let positions = position_encoder(&config.positions, &vocab)?;
         Ok(Self {
             config,
+            candidates: None,
             text: None,
             actions,
             positions,
@@ -171,6 +170,12 @@ impl Experiment {
             reward_context: None,
             reward_names: Vec::new(),
         })
+    }
+
+    fn narrow_to_candidates(&mut self) {
+        if let (Some(prior), Some(CandidatesConfig { top_k })) = (&self.prior, self.config.actions.candidates()) {
+            self.candidates = Some(Arc::new(Candidates::new(Arc::clone(prior), self.actions.len(), top_k)));
+        }
     }
 
     fn take_from_other_runs(&mut self, device: &Device) -> Result<(), TrainError> {
@@ -200,20 +205,25 @@ impl Experiment {
     /// When that part holds no text an episode can begin with.
     pub fn task(&self, split: Split) -> Result<Task, TrainError> {
         let actions = Arc::clone(&self.actions);
-        let task = |environment, prompts| Task { environment, actions, prompts };
+        let candidates = self.candidates.clone();
+        let task = |environment, prompts| Task { environment, actions, candidates, prompts };
         let part = |text: &Option<TextData>| match text {
             Some(text) => Ok(text.part(split).clone()),
             None => Err(TrainError::Internal { message: "a task over text was built without one".to_owned() }),
         };
         Ok(match &self.config.environment {
-            EnvironmentConfig::Generation { n_prompt_tokens, max_tokens, min_tokens } => {
+            environment @ EnvironmentConfig::Generation { n_prompt_tokens, n_prompt_lines, max_tokens, min_tokens } => {
                 let delimiters = match &self.positions {
                     PositionEncoder::Clauses { delimiters, .. } => delimiters.as_slice(),
                     PositionEncoder::None => &[],
                 };
-                let prompts = Prompts::of(&part(&self.text)?, *n_prompt_tokens, delimiters);
+                let length = prompt_length(environment).unwrap_or(PromptLength::Tokens(*n_prompt_tokens));
+                let prompts = Prompts::of(&part(&self.text)?, length, delimiters);
                 if prompts.prompts.is_empty() {
-                    return Err(TrainError::NoPrompts { split, n_prompt_tokens: *n_prompt_tokens });
+                    return Err(match *n_prompt_lines {
+                        Some(n_prompt_lines) => TrainError::NoPromptLines { split, n_prompt_lines },
+                        None => TrainError::NoPrompts { split, n_prompt_tokens: *n_prompt_tokens },
+                    });
                 }
                 let kind = TaskKind::Generation { max_tokens: *max_tokens, min_tokens: *min_tokens };
                 task(kind, Some(prompts))
@@ -279,7 +289,7 @@ impl Experiment {
     fn random_network(&self, device: &Device) -> TextQNetwork {
         let mut rng = Seed(self.config.seed).stream("init");
         let (n_tokens, n_positions) = (self.vocab.len(), self.positions.n_ids());
-        self.config.network.init(n_tokens, n_positions, self.actions.len(), &mut rng, device)
+        self.config.network.init(n_tokens, n_positions, &self.actions, &mut rng, device)
     }
 
     /// Turns windows into batches as this experiment's learner wants them.
@@ -291,6 +301,13 @@ impl Experiment {
             n_step: self.config.learner.n_step,
             context_tokens: self.config.learner.context_tokens,
         }
+    }
+
+    /// Whether an update is about the candidates of its batch only, instead of all actions.
+    ///
+    /// So it is where actions are valued by their text: there the work grows with their number.
+    pub fn learns_of_candidates(&self) -> bool {
+        self.candidates.is_some() && matches!(self.config.network.head, HeadConfig::Relevance(_))
     }
 
     /// The prior as acting under `policy` weighs it.
@@ -352,7 +369,7 @@ impl Task {
             TaskKind::Tabular(name) => TaskKind::Tabular(*name),
         };
         let prompts = self.prompts.as_ref().map(|prompts| prompts.distinct(most, seed));
-        Self { environment, actions: Arc::clone(&self.actions), prompts }
+        Self { environment, actions: Arc::clone(&self.actions), candidates: self.candidates.clone(), prompts }
     }
 
     /// The same task from the one start `prompt`.
@@ -373,16 +390,20 @@ impl Task {
     /// # Errors
     /// When a prompt or text does not fit the limits of the task.
     pub fn environments(&self, n: usize) -> Result<Vec<Box<dyn Environment>>, TrainError> {
-        (0..n).map(|_| self.environment()).collect()
+        match &self.environment {
+            // The masks of such a task are worked out once.
+            TaskKind::Generation { .. } => {
+                let generation = self.generation()?;
+                Ok((0..n).map(|_| self.narrowed(generation.clone())).collect())
+            }
+            _ => (0..n).map(|_| self.environment()).collect(),
+        }
     }
 
     fn environment(&self) -> Result<Box<dyn Environment>, TrainError> {
         let actions = Arc::clone(&self.actions);
         Ok(match &self.environment {
-            TaskKind::Generation { max_tokens, min_tokens } => {
-                let prompts = self.prompts.as_ref().map(|prompts| Arc::clone(&prompts.prompts)).unwrap_or_default();
-                Box::new(Generation::new(prompts, actions, *max_tokens)?.with_min_tokens(*min_tokens)?)
-            }
+            TaskKind::Generation { .. } => self.narrowed(self.generation()?),
             TaskKind::NextToken { texts, n_prompt_tokens } => {
                 Box::new(NextToken::with_prompt(Arc::clone(texts), actions, *n_prompt_tokens)?)
             }
@@ -391,28 +412,74 @@ impl Task {
         })
     }
 
-    /// What people wrote from the starts of this task, played as episodes: the first text of each prompt that holds no
-    /// `<unk>` and fits the limit.
+    /// The task of writing freely, all actions allowed.
+    fn generation(&self) -> Result<Generation, TrainError> {
+        let TaskKind::Generation { max_tokens, min_tokens } = self.environment else {
+            return Err(TrainError::Internal { message: "another task was taken for generation".to_owned() });
+        };
+        let prompts = self.prompts.as_ref().map(|prompts| Arc::clone(&prompts.prompts)).unwrap_or_default();
+        Ok(Generation::new(prompts, Arc::clone(&self.actions), max_tokens)?.with_min_tokens(min_tokens)?)
+    }
+
+    /// `generation` with its candidates only, where there are candidates.
+    fn narrowed(&self, generation: Generation) -> Box<dyn Environment> {
+        match &self.candidates {
+            Some(candidates) => Box::new(OfCandidates::new(generation, Arc::clone(candidates))),
+            None => Box::new(generation),
+        }
+    }
+
+    /// What people wrote from the starts of this task, played as episodes: the first text of each prompt that fits the
+    /// limit and can be divided into actions by the longest match; so it holds no `<unk>`.
+    ///
+    /// Each action taken is among the candidates of its state.
     ///
     /// # Errors
     /// When an environment refuses what people wrote.
-    pub fn human_episodes(&self) -> Result<Vec<Trajectory>, TrainError> {
-        let (TaskKind::Generation { max_tokens, .. }, Some(prompts)) = (&self.environment, &self.prompts) else {
-            return Ok(Vec::new());
+    pub fn human_episodes(&self) -> Result<HumanEpisodes, TrainError> {
+        let (TaskKind::Generation { max_tokens, min_tokens }, Some(prompts)) = (&self.environment, &self.prompts)
+        else {
+            return Ok(HumanEpisodes { episodes: Vec::new(), n_left_out: 0 });
         };
+        let segmenter = Segmenter::new(&self.actions);
         let mut episodes = Vec::new();
-        let mut environments = self.environments(1)?;
+        let mut n_left_out = 0;
+        let mut environments: [Box<dyn Environment>; 1] = [Box::new(self.generation()?)];
         for (index, prompt) in prompts.prompts.iter().enumerate() {
-            let written = prompts.references[prompt].iter().filter(|text| text.len() < *max_tokens).find_map(|text| {
-                let rest = text[prompt.len()..].iter().copied().chain([Special::Eos.id()]);
-                rest.map(|token| self.actions.action_of(token)).collect::<Option<Vec<_>>>()
-            });
-            if let Some(actions) = written {
-                let mut player = crate::play::FixedPlayer::new(actions);
-                episodes.extend(play(&mut environments, &[Start::Indexed(index)], &mut player)?);
+            let texts = &prompts.references[prompt];
+            let fitting = texts.iter().filter(|text| (*min_tokens..*max_tokens).contains(&text.len()));
+            let written = fitting
+                .into_iter()
+                .find_map(|text| segmenter.segment(&[&text[prompt.len()..], &[Special::Eos.id()]].concat()));
+            match written {
+                Some(actions) => {
+                    let mut player = crate::play::FixedPlayer::new(actions);
+                    episodes.extend(play(&mut environments, &[Start::Indexed(index)], &mut player)?);
+                }
+                None => n_left_out += usize::from(!texts.is_empty()),
             }
         }
-        Ok(episodes)
+        if let Some(candidates) = &self.candidates {
+            episodes.iter_mut().for_each(|episode| candidates.restrict(episode));
+        }
+        Ok(HumanEpisodes { episodes, n_left_out })
+    }
+}
+
+/// What people wrote from the starts of a task.
+pub struct HumanEpisodes {
+    /// One episode for each start from which a text could be written.
+    pub episodes: Vec<Trajectory>,
+    /// Starts from which people wrote nothing that fits the limit and the actions.
+    pub n_left_out: usize,
+}
+
+/// How much of a text is its prompt, where episodes begin with one.
+fn prompt_length(environment: &EnvironmentConfig) -> Option<PromptLength> {
+    match *environment {
+        EnvironmentConfig::Generation { n_prompt_lines: Some(n_lines), .. } => Some(PromptLength::Lines(n_lines)),
+        EnvironmentConfig::Generation { n_prompt_tokens, .. } => Some(PromptLength::Tokens(n_prompt_tokens)),
+        _ => None,
     }
 }
 
@@ -431,13 +498,12 @@ fn position_encoder(config: &PositionConfig, vocab: &Vocab) -> Result<PositionEn
     Ok(PositionEncoder::Clauses { delimiters, max_clauses: *max_clauses, max_length: *max_length })
 }
 
-/// Mean negative log-likelihood, in nats a token, of the texts after their first `n_context` tokens.
-fn mean_nll(lm: &NgramLm, examples: &[Vec<TokenId>], n_context: usize) -> f64 {
-    let framed: Vec<Vec<TokenId>> = examples
-        .iter()
-        .filter(|example| example.len() > n_context)
-        .map(|example| [&[Special::Bos.id()], example.as_slice(), &[Special::Eos.id()]].concat())
-        .collect();
-    let sequences: Vec<(&[TokenId], usize)> = framed.iter().map(|text| (text.as_slice(), n_context + 1)).collect();
+/// Mean negative log-likelihood, in nats a token, of the texts after their prompts.
+fn mean_nll(lm: &NgramLm, part: &Part, length: PromptLength) -> f64 {
+    let framed = |(example, n_context): (&Vec<TokenId>, usize)| {
+        ([&[Special::Bos.id()], example.as_slice(), &[Special::Eos.id()]].concat(), n_context + 1)
+    };
+    let framed: Vec<(Vec<TokenId>, usize)> = part.with_prompts(length).map(framed).collect();
+    let sequences: Vec<(&[TokenId], usize)> = framed.iter().map(|(text, n)| (text.as_slice(), *n)).collect();
     lm.perplexity(&sequences).ln()
 }

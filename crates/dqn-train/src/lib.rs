@@ -6,7 +6,9 @@
 
 #![recursion_limit = "256"]
 
+mod actions;
 pub mod builtin;
+mod candidates;
 pub mod config;
 mod error;
 pub mod evaluation;
@@ -22,5 +24,6 @@ pub mod stats;
 pub mod text;
 pub mod training;
 
+pub use candidates::Candidates;
 pub use error::TrainError;
 pub use prior::NgramPrior;

@@ -146,7 +146,13 @@ mod tests {
     #[test]
     fn states_are_answered_together_as_they_are_alone() {
         let device = Device::flex();
-        let network = NetworkConfig::default().init(9, 1, 6, &mut Seed(1).stream("init"), &device);
+        let network = NetworkConfig::default().init(
+            9,
+            1,
+            &ActionTable::of_tokens((0..6).map(TokenId)),
+            &mut Seed(1).stream("init"),
+            &device,
+        );
         let prior = NetworkPrior::new(network, PositionEncoder::None);
         let text: Vec<TokenId> = [2, 4, 5, 6, 4, 8].map(TokenId).to_vec();
         let other: Vec<TokenId> = [2, 7, 5].map(TokenId).to_vec();

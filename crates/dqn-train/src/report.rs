@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::tensor::Device;
-use dqn_core::{Policy, Progress};
+use dqn_core::{Policy, Progress, QNetwork};
 use dqn_mdp::Trajectory;
 use dqn_model::TextQNetwork;
 use dqn_text::split::Split;
@@ -68,7 +68,7 @@ pub fn evaluate(
     stop: &AtomicBool,
 ) -> Result<Option<Report>, TrainError> {
     let policies = experiment.learned_policies(progress);
-    let untrained = experiment.network(device);
+    let untrained = experiment.network(device).for_acting();
     let mut report =
         Report { rows: Vec::new(), generalisation_gap: None, fitted_temperature: None, samples: Vec::new(), progress };
     let perplexity = |split| PolicyPerplexity::of(experiment, network, split, acting_temperature(&policies));

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use burn::tensor::Device;
-use dqn_core::{CoreError, Progress, UpdateStats, learner};
+use dqn_core::{CoreError, Progress, QNetwork, UpdateStats, learner};
 use dqn_mdp::Trajectory;
 use dqn_model::TextQNetwork;
 use dqn_text::split::Split;
@@ -184,7 +184,7 @@ pub fn load_network(
         (loaded, _) => loaded?,
     };
     let network = learner::load_parameters(experiment.network(device), learner::ONLINE, &checkpoint.parts)?;
-    Ok((network, runner_state(&checkpoint)?.progress))
+    Ok((network.for_acting(), runner_state(&checkpoint)?.progress))
 }
 
 fn runner_state(checkpoint: &Checkpoint) -> Result<RunnerState, TrainError> {
@@ -326,7 +326,7 @@ impl Runner<'_> {
                 scalars.insert(format!("reward/{name}"), share);
             }
             let n_steps: usize = episodes.iter().map(Trajectory::len).sum();
-            scalars.insert("speed/acting_tokens_per_second".to_owned(), n_steps as f64 / round.acting_seconds);
+            scalars.insert("speed/acting_steps_per_second".to_owned(), n_steps as f64 / round.acting_seconds);
         }
         scalars.insert("explore/value".to_owned(), self.experiment.exploration_value(training.progress()));
         if !round.updates.is_empty() {

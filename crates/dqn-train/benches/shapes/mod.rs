@@ -7,7 +7,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use dqn_core::{
     BatchBuilder, DqnConfig, DqnLearner, Learner, Progress, QNetwork, SequenceBatch, SequenceInput, StepInput, Window,
 };
-use dqn_mdp::{ActionId, ActionMask, Outcome, PositionEncoder, Seed, State, Step, TokenId, Trajectory};
+use dqn_mdp::{ActionId, ActionMask, ActionTable, Outcome, PositionEncoder, Seed, State, Step, TokenId, Trajectory};
 use dqn_model::{
     CnnConfig, DecodeState, GruConfig, HeadConfig, LstmConfig, MlpConfig, NetworkConfig, TextQNetwork, TorsoConfig,
     TransformerConfig,
@@ -48,7 +48,8 @@ fn network(torso: &TorsoConfig, vocabulary: usize, device: &Device) -> TextQNetw
         head: HeadConfig::Scalar { init_deviation: 0.01 },
         ..NetworkConfig::default()
     };
-    config.init(vocabulary, 1, vocabulary, &mut Seed(1).stream("init"), device)
+    let actions = ActionTable::of_tokens((0..vocabulary as u32).map(TokenId));
+    config.init(vocabulary, 1, &actions, &mut Seed(1).stream("init"), device)
 }
 
 /// An episode that writes `STEPS` tokens drawn at random after the token that begins a text.

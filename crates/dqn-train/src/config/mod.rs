@@ -12,14 +12,16 @@ mod schema;
 
 use std::path::PathBuf;
 
+use dqn_core::Distribution;
 use dqn_core::bootstrap::Bootstrap;
 use dqn_core::policy::Exploration;
 use dqn_core::schedule::Span;
 use dqn_core::{DqnConfig, ReplayConfig};
 use dqn_env::{EnvironmentConfig, RewardConfig};
-use dqn_model::{NetworkConfig, TorsoConfig};
+use dqn_model::{HeadConfig, NetworkConfig, TorsoConfig};
 use dqn_score::{BleuTokenizer, NgramConfig};
 use dqn_text::corpus::CorpusConfig;
+use dqn_text::phrases::PhraseConfig;
 use dqn_text::split::SplitConfig;
 use dqn_text::tokenizer::TokenizerConfig;
 use schemars::JsonSchema;
@@ -58,7 +60,7 @@ pub struct ExperimentConfig {
     /// The text that the vocabulary is made from, where it is not the corpus; the corpus is added to it.
     #[serde(default)]
     pub vocabulary: Option<CorpusSection>,
-    /// Which tokens may be written.
+    /// What an action writes.
     #[serde(default)]
     pub actions: ActionsConfig,
     /// What an episode is.
@@ -136,15 +138,112 @@ pub enum CorpusSource {
     Texts(#[schemars(length(min = 1))] Vec<String>),
 }
 
-/// Which tokens may be written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// What an action writes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ActionsConfig {
     /// Every token of the vocabulary but `<pad>`, `<unk>` and `<bos>`.
-    #[default]
-    Vocabulary,
+    Vocabulary {
+        /// Narrow every state to its likeliest actions. Leave it out to allow all.
+        #[serde(default)]
+        candidates: Option<CandidatesConfig>,
+    },
     /// The tokens that occur in the training part of the corpus, without `<eos>`.
     Corpus,
+    /// Words of the training text, each with the white space before it (Unicode Annex 29), and `<eos>`; for the tokenizers
+    /// `char` and `bpe`, of whose tokens a word has several.
+    Words {
+        /// Most words; the most frequent are kept.
+        #[serde(default = "default_max_words")]
+        #[schemars(range(min = 1, max = 1000000))]
+        max_words: usize,
+        /// Words that occur less often are left out.
+        #[serde(default = "default_min_word_count")]
+        #[schemars(range(min = 1))]
+        min_count: usize,
+        /// Offer single tokens too, so that every text can be written and every length reached.
+        #[serde(default = "default_with_tokens")]
+        with_tokens: bool,
+        /// Narrow every state to its likeliest actions. Leave it out to allow all.
+        #[serde(default)]
+        candidates: Option<CandidatesConfig>,
+    },
+    /// Every token, and phrases of the training text: runs of tokens that stand together more often than chance has it.
+    Phrases {
+        /// How phrases are found.
+        #[serde(default)]
+        mining: PhraseConfig,
+        /// Narrow every state to its likeliest actions. Leave it out to allow all.
+        #[serde(default)]
+        candidates: Option<CandidatesConfig>,
+    },
+    /// Whole lines, and `<eos>`: the policy chooses what comes next out of what others wrote.
+    Sentences {
+        /// Where the lines come from. Leave it out to take those of the training text.
+        #[serde(default)]
+        source: Option<CorpusSource>,
+        /// Most sentences; of more, this many evenly spread ones are kept.
+        #[serde(default = "default_max_sentences")]
+        #[schemars(range(min = 1, max = 1000000))]
+        max_sentences: usize,
+        /// Narrow every state to its likeliest actions. Leave it out to allow all.
+        #[serde(default)]
+        candidates: Option<CandidatesConfig>,
+    },
+}
+
+impl Default for ActionsConfig {
+    fn default() -> Self {
+        ActionsConfig::Vocabulary { candidates: None }
+    }
+}
+
+impl ActionsConfig {
+    /// The narrowing to candidates, where there is one.
+    pub fn candidates(&self) -> Option<CandidatesConfig> {
+        match *self {
+            ActionsConfig::Vocabulary { candidates }
+            | ActionsConfig::Words { candidates, .. }
+            | ActionsConfig::Phrases { candidates, .. }
+            | ActionsConfig::Sentences { candidates, .. } => candidates,
+            ActionsConfig::Corpus => None,
+        }
+    }
+
+    /// The kind, where its actions write more than one token.
+    fn many_token_kind(&self) -> Option<&'static str> {
+        match self {
+            ActionsConfig::Words { .. } => Some("words"),
+            ActionsConfig::Phrases { .. } => Some("phrases"),
+            ActionsConfig::Sentences { .. } => Some("sentences"),
+            ActionsConfig::Vocabulary { .. } | ActionsConfig::Corpus => None,
+        }
+    }
+}
+
+fn default_max_words() -> usize {
+    2_000
+}
+
+fn default_min_word_count() -> usize {
+    1
+}
+
+fn default_with_tokens() -> bool {
+    true
+}
+
+fn default_max_sentences() -> usize {
+    2_000
+}
+
+/// Candidate actions, as the first stage of a choice among very many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CandidatesConfig {
+    /// How many of the actions that a state allows stay: the most probable under the prior.
+    #[schemars(range(min = 1, max = 1000000))]
+    pub top_k: usize,
 }
 
 /// A policy known beforehand.
@@ -502,9 +601,7 @@ impl ExperimentConfig {
             let why = "windows are drawn either by priority or by reward: remove one of both";
             fault("replay.rewarded_fraction", self.replay.rewarded_fraction.to_string(), why);
         }
-        if is_generation && self.actions == ActionsConfig::Corpus {
-            fault("actions.kind", "corpus".to_owned(), "generation must be able to write <eos>: use \"vocabulary\"");
-        }
+        self.action_faults(is_generation, &mut fault);
         if self.prior.is_some() && !needs_text {
             fault("prior", "a prior".to_owned(), "a prior over text needs a [corpus]");
         }
@@ -544,5 +641,48 @@ impl ExperimentConfig {
         let rate = self.learner.optimizer.learning_rate().bounds();
         faults.extend(within("learner.optimizer.learning_rate", rate, 0.0, 10.0, "a step size from 0 to 10"));
         faults
+    }
+
+    /// What does not make sense about actions, their head, and prompts of lines.
+    fn action_faults(&self, is_generation: bool, fault: &mut impl FnMut(&str, String, &str)) {
+        if is_generation && self.actions == ActionsConfig::Corpus {
+            fault("actions.kind", "corpus".to_owned(), "generation must be able to write <eos>: use \"vocabulary\"");
+        }
+        if let Some(kind) = self.actions.many_token_kind()
+            && !is_generation
+        {
+            fault("actions.kind", kind.to_owned(), "only the task generation has actions of several tokens");
+        }
+        if let (ActionsConfig::Words { .. }, TokenizerConfig::Word { .. }) = (&self.actions, &self.tokenizer) {
+            fault("actions.kind", "words".to_owned(), "a word is one token of this tokenizer: use \"vocabulary\"");
+        }
+        if let Some(CandidatesConfig { top_k }) = self.actions.candidates() {
+            if self.prior.is_none() {
+                fault(
+                    "actions.candidates.top_k",
+                    top_k.to_string(),
+                    "candidates are chosen by a [prior]: add the section",
+                );
+            }
+            if !is_generation {
+                fault("actions.candidates.top_k", top_k.to_string(), "only the task generation has candidates");
+            }
+        }
+        if let HeadConfig::Relevance(_) = self.network.head {
+            if self.network.distribution != Distribution::Mean {
+                let why = "the head relevance says one value of an action: remove it";
+                fault("network.distribution", "a distribution".to_owned(), why);
+            }
+            if let Some(noise) = self.network.noise {
+                fault("network.noise", noise.to_string(), "the head relevance has no noisy weights: remove it");
+            }
+        }
+        if let EnvironmentConfig::Generation {
+            n_prompt_lines: Some(_), n_prompt_tokens: n_prompt_tokens @ 1.., ..
+        } = self.environment
+        {
+            let why = "0 where the prompt is counted in lines by n_prompt_lines";
+            fault("environment.n_prompt_tokens", n_prompt_tokens.to_string(), why);
+        }
     }
 }
