@@ -35,6 +35,12 @@ impl TokenEmbedding {
             None => vectors,
         }
     }
+
+    /// The vectors of `tokens`, one row each: `[tokens]` to `[tokens, width]`.
+    pub(crate) fn rows(&self, tokens: Tensor<1, Int>) -> Tensor<2> {
+        self.tokens.val().select(0, tokens)
+    }
+
     /// The vectors of `tokens` that stand nowhere in particular.
     ///
     /// # Shapes

@@ -34,13 +34,23 @@ pub enum HeadConfig {
     /// The product of the features of the state with those of the action's text (He et al. 2016): actions share what is
     /// learned through their words.
     Relevance(RelevanceConfig),
+    /// The product of the features of the state with the vector of the action's token, which texts are read with as well
+    /// (Press and Wolf 2017). For actions of one token.
+    Tied {
+        /// Standard deviation of the initial values of features of length 1; a small one begins with all values near 0.
+        #[serde(default = "default_init_deviation")]
+        #[schemars(range(min = 0.0, max = 10.0))]
+        init_deviation: f64,
+    },
 }
 
 impl HeadConfig {
     /// Standard deviation of the initial weights.
     fn init_deviation(&self) -> f64 {
         match *self {
-            HeadConfig::Scalar { init_deviation } | HeadConfig::Dueling { init_deviation } => init_deviation,
+            HeadConfig::Scalar { init_deviation }
+            | HeadConfig::Dueling { init_deviation }
+            | HeadConfig::Tied { init_deviation } => init_deviation,
             HeadConfig::Relevance(config) => config.init_deviation,
         }
     }

@@ -13,6 +13,7 @@ mod lstm;
 mod mlp;
 mod network;
 mod relevance;
+mod tied;
 mod torso;
 mod transformer;
 
@@ -24,5 +25,6 @@ pub use lstm::{Lstm, LstmConfig};
 pub use mlp::{Mlp, MlpConfig};
 pub use network::{NetworkConfig, TextQNetwork};
 pub use relevance::{Relevance, RelevanceConfig};
+pub use tied::Tied;
 pub use torso::{DecodeState, Torso, TorsoConfig};
 pub use transformer::{Transformer, TransformerConfig};

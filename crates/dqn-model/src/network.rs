@@ -14,6 +14,7 @@ use crate::embedding::TokenEmbedding;
 use crate::head::{Head, HeadConfig};
 use crate::init::{Init, NumberParameters};
 use crate::relevance::Relevance;
+use crate::tied::Tied;
 use crate::torso::{DecodeState, Torso, TorsoConfig};
 
 /// The Q-network.
@@ -75,6 +76,9 @@ impl NetworkConfig {
                 HeadConfig::Relevance(config) => {
                     ActionValues::Relevance(Relevance::new(config, [self.embedding_width, width], actions, &mut init))
                 }
+                HeadConfig::Tied { init_deviation } => {
+                    ActionValues::Tied(Tied::new(*init_deviation, [self.embedding_width, width], actions, &mut init))
+                }
                 HeadConfig::Scalar { .. } | HeadConfig::Dueling { .. } => ActionValues::Linear(Head::new(
                     self.head,
                     self.distribution,
@@ -105,14 +109,22 @@ enum ActionValues {
     Linear(Head),
     /// The text of each action.
     Relevance(Relevance),
+    /// The vectors of their tokens.
+    Tied(Tied),
 }
 
 impl TextQNetwork {
+    /// This network with the head of `other`.
+    pub fn with_head_of(self, other: Self) -> Self {
+        Self { values: other.values, ..self }
+    }
+
     /// The value of every action: `[rows, width]` to `[rows, actions]`.
     fn values_of(&self, features: Tensor<2>) -> Tensor<2> {
         match &self.values {
             ActionValues::Linear(head) => head.q_values(features),
             ActionValues::Relevance(head) => head.q_values(&self.embedding, features),
+            ActionValues::Tied(head) => head.q_values(&self.embedding, features),
         }
     }
 
@@ -121,6 +133,7 @@ impl TextQNetwork {
         match &self.values {
             ActionValues::Linear(head) => head.atoms_taken(features, actions),
             ActionValues::Relevance(head) => head.q_taken(&self.embedding, features, actions).unsqueeze_dim(1),
+            ActionValues::Tied(head) => head.q_taken(&self.embedding, features, actions).unsqueeze_dim(1),
         }
     }
 
@@ -143,6 +156,7 @@ impl QNetwork for TextQNetwork {
         match &self.values {
             ActionValues::Linear(head) => head.n_actions(),
             ActionValues::Relevance(head) => head.n_actions(),
+            ActionValues::Tied(head) => head.n_actions(),
         }
     }
 
@@ -164,7 +178,7 @@ impl QNetwork for TextQNetwork {
     fn distribution(&self) -> Distribution {
         match &self.values {
             ActionValues::Linear(head) => head.distribution(),
-            ActionValues::Relevance(_) => Distribution::Mean,
+            ActionValues::Relevance(_) | ActionValues::Tied(_) => Distribution::Mean,
         }
     }
 
@@ -178,23 +192,23 @@ impl QNetwork for TextQNetwork {
     fn with_noise(self, noise: Option<Seed>) -> Self {
         let values = match self.values {
             ActionValues::Linear(head) => ActionValues::Linear(head.with_noise(noise)),
-            ActionValues::Relevance(head) => ActionValues::Relevance(head),
+            others @ (ActionValues::Relevance(_) | ActionValues::Tied(_)) => others,
         };
         Self { values, ..self }
     }
 
     fn considering(self, considered: Option<&[i64]>) -> Self {
         let values = match self.values {
-            ActionValues::Linear(head) => ActionValues::Linear(head),
             ActionValues::Relevance(head) => ActionValues::Relevance(head.considering(considered)),
+            others @ (ActionValues::Linear(_) | ActionValues::Tied(_)) => others,
         };
         Self { values, ..self }
     }
 
     fn for_acting(self) -> Self {
         let values = match self.values {
-            ActionValues::Linear(head) => ActionValues::Linear(head),
             ActionValues::Relevance(head) => ActionValues::Relevance(head.for_acting(&self.embedding)),
+            others @ (ActionValues::Linear(_) | ActionValues::Tied(_)) => others,
         };
         Self { values, ..self }
     }
@@ -254,7 +268,11 @@ mod tests {
     ) -> TextQNetwork {
         let config =
             NetworkConfig { embedding_width: 6, torso, head, distribution, layer_norm, ..NetworkConfig::default() };
-        config.init(N_TOKENS, N_POSITIONS, &actions(), &mut Seed(5).stream("init"), device)
+        let actions = match head {
+            HeadConfig::Tied { .. } => ActionTable::of_tokens((3..10).map(TokenId)),
+            _ => actions(),
+        };
+        config.init(N_TOKENS, N_POSITIONS, &actions, &mut Seed(5).stream("init"), device)
     }
 
     fn torsos() -> Vec<TorsoConfig> {
@@ -270,11 +288,12 @@ mod tests {
         ]
     }
 
-    fn heads() -> [HeadConfig; 3] {
+    fn heads() -> [HeadConfig; 4] {
         [
             HeadConfig::Scalar { init_deviation: 0.5 },
             HeadConfig::Dueling { init_deviation: 0.5 },
             HeadConfig::Relevance(RelevanceConfig { width: 5, init_deviation: 0.5 }),
+            HeadConfig::Tied { init_deviation: 0.5 },
         ]
     }
 
@@ -358,7 +377,7 @@ mod tests {
             let actions = matrix(&[vec![0, 6, 3], vec![2, 2, 5], vec![1, 4, 0]], &device);
             for torso in torsos() {
                 for head in heads() {
-                    let is_linear = !matches!(head, HeadConfig::Relevance(_));
+                    let is_linear = matches!(head, HeadConfig::Scalar { .. } | HeadConfig::Dueling { .. });
                     for distribution in distributions().into_iter().take(if is_linear { 3 } else { 1 }) {
                         let network = distributional(torso.clone(), head, distribution, false, &device);
                         let features = network.features(&texts.input(5, &decisions, &device));

@@ -184,7 +184,7 @@ mod tests {
         let config = PhraseConfig { threshold: 2.0, ..ALL };
         let ab = ("ab".to_owned(), 3, 20.0 / 9.0);
         // Second pass: units ab 3, c 2, d 1, e 1, n = 7; ab c scores 7 * 1 / 6, below 2.
-        assert_eq!(mined(&config, &texts), [ab.clone()]);
+        assert_eq!(mined(&config, &texts), std::slice::from_ref(&ab));
         let abc = ("abc".to_owned(), 2, 7.0 / 6.0);
         let bc = ("bc".to_owned(), 2, 10.0 / 6.0);
         let config = PhraseConfig { threshold: 1.0, ..ALL };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use dqn_core::objective::Objective;
 use dqn_core::policy::Exploration;
-use dqn_core::{BatchBuilder, Policy, Prior, Progress, learner};
+use dqn_core::{BatchBuilder, Policy, Prior, Progress};
 use dqn_env::reward::LineForm;
 use dqn_env::{EnvironmentConfig, Generation, NextToken, ProbeName, RewardContext, RewardSum, Tabular, TabularName};
 use dqn_mdp::{ActionTable, Environment, PositionEncoder, Seed, Start, TokenId, Trajectory};
@@ -45,7 +45,7 @@ pub struct Experiment {
     pub form: Option<LineForm>,
     /// What narrows every state to its likeliest actions, where something does.
     pub candidates: Option<Arc<Candidates>>,
-    initial: Option<OtherRun>,
+    initial: Option<(Box<OtherRun>, InitialParameters)>,
     vocab: Vocab,
     reward_context: Option<TextRewards>,
     reward_names: Vec<String>,
@@ -183,13 +183,13 @@ impl Experiment {
         if let Some(PriorConfig::Network { run, checkpoint }) = &self.config.prior {
             let other = open(run, *checkpoint)?;
             self.others.push(other.fingerprint);
-            self.prior = Some(Arc::new(NetworkPrior::new(other.network, other.positions)));
+            self.prior = Some(Arc::new(NetworkPrior::new(other.network, other.experiment.positions)));
         }
-        if let Some(InitialParameters { run, checkpoint }) = &self.config.training.initial {
-            let other = open(run, *checkpoint)?;
-            other.parameters_for(self.random_network(device), run)?;
+        if let Some(initial) = &self.config.training.initial {
+            let other = open(&initial.run, initial.checkpoint)?;
+            other.parameters_for(self.random_network(device), &self.config.network, initial)?;
             self.others.push(other.fingerprint.clone());
-            self.initial = Some(other);
+            self.initial = Some((Box::new(other), initial.clone()));
         }
         Ok(())
     }
@@ -280,13 +280,14 @@ impl Experiment {
     pub fn network(&self, device: &Device) -> TextQNetwork {
         let network = self.random_network(device);
         match &self.initial {
-            Some(other) => learner::load_parameters(network, learner::ONLINE, &other.parts)
+            Some((other, initial)) => other
+                .parameters_for(network, &self.config.network, initial)
                 .expect("the parameters were found to fit when the experiment was built"),
             None => network,
         }
     }
 
-    fn random_network(&self, device: &Device) -> TextQNetwork {
+    pub(crate) fn random_network(&self, device: &Device) -> TextQNetwork {
         let mut rng = Seed(self.config.seed).stream("init");
         let (n_tokens, n_positions) = (self.vocab.len(), self.positions.n_ids());
         self.config.network.init(n_tokens, n_positions, &self.actions, &mut rng, device)

@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use burn::module::Module;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use dqn_core::batch::FORBIDDEN;
-use dqn_core::{Prior, QNetwork, SequenceInput, learner};
+use dqn_core::{CoreError, Prior, QNetwork, SequenceInput, learner};
 use dqn_mdp::{ActionTable, PositionEncoder, TokenId};
-use dqn_model::TextQNetwork;
+use dqn_model::{NetworkConfig, TextQNetwork};
 use dqn_text::Vocab;
 
 use crate::TrainError;
-use crate::config::SavedCheckpoint;
+use crate::config::{InitialParameters, SavedCheckpoint};
+use crate::experiment::Experiment;
 use crate::run::checkpoint::Which;
 use crate::run::directory::RunDirectory;
 use crate::runner;
@@ -24,8 +24,8 @@ pub(crate) struct OtherRun {
     pub(crate) network: TextQNetwork,
     /// The parts of its checkpoint.
     pub(crate) parts: BTreeMap<String, Vec<u8>>,
-    /// Position features of its network.
-    pub(crate) positions: PositionEncoder,
+    /// What it was made from.
+    pub(crate) experiment: Experiment,
     /// blake3 of its parameters, in hexadecimal.
     pub(crate) fingerprint: String,
 }
@@ -60,16 +60,32 @@ impl OtherRun {
         let parts = directory.checkpoints().load(which)?.parts;
         let network = learner::load_parameters(experiment.network(device), learner::ONLINE, &parts)?;
         let fingerprint = blake3::hash(&parts[learner::ONLINE]).to_hex().to_string();
-        Ok(Self { network, parts, positions: experiment.positions, fingerprint })
+        Ok(Self { network, parts, experiment, fingerprint })
     }
 
-    /// Its parameters in a network of the given shape.
+    /// `network` with its parameters, or with all but those of the head.
     ///
     /// # Errors
-    /// When they do not fit.
-    pub(crate) fn parameters_for<N: Module>(&self, network: N, run: &Path) -> Result<N, TrainError> {
-        learner::load_parameters(network, learner::ONLINE, &self.parts)
-            .map_err(|source| TrainError::OtherNetwork { run: run.to_owned(), source })
+    /// [`TrainError::OtherNetwork`] when they do not fit.
+    pub(crate) fn parameters_for(
+        &self,
+        network: TextQNetwork,
+        shape: &NetworkConfig,
+        initial: &InitialParameters,
+    ) -> Result<TextQNetwork, TrainError> {
+        let fault = |source| TrainError::OtherNetwork { run: initial.run.clone(), source };
+        if !initial.fresh_head {
+            return learner::load_parameters(network, learner::ONLINE, &self.parts).map_err(fault);
+        }
+        let own = &self.experiment.config.network;
+        let reads = |shape: &NetworkConfig| (shape.embedding_width, shape.torso.clone(), shape.layer_norm);
+        if reads(own) != reads(shape) {
+            let message = "embedding_width, torso and layer_norm must be the same".to_owned();
+            return Err(fault(CoreError::Unfit { part: learner::ONLINE.to_owned(), message }));
+        }
+        let other = self.experiment.random_network(&network.device());
+        let other = learner::load_parameters(other, learner::ONLINE, &self.parts).map_err(fault)?;
+        Ok(other.with_head_of(network))
     }
 }
 
@@ -138,10 +154,8 @@ fn input(episodes: &[&[&[TokenId]]], positions: &PositionEncoder, device: &Devic
 
 #[cfg(test)]
 mod tests {
-    use dqn_mdp::Seed;
-    use dqn_model::NetworkConfig;
-
     use super::*;
+    use dqn_mdp::Seed;
 
     #[test]
     fn states_are_answered_together_as_they_are_alone() {

@@ -288,6 +288,10 @@ pub struct InitialParameters {
     /// Which of its checkpoints.
     #[serde(default)]
     pub checkpoint: SavedCheckpoint,
+    /// Leave its head and begin with a random one: the logits of a language model are no values. The heads may then
+    /// differ.
+    #[serde(default)]
+    pub fresh_head: bool,
 }
 
 /// When a run ends early.
@@ -668,14 +672,19 @@ impl ExperimentConfig {
                 fault("actions.candidates.top_k", top_k.to_string(), "only the task generation has candidates");
             }
         }
-        if let HeadConfig::Relevance(_) = self.network.head {
+        if let HeadConfig::Relevance(_) | HeadConfig::Tied { .. } = self.network.head {
             if self.network.distribution != Distribution::Mean {
-                let why = "the head relevance says one value of an action: remove it";
+                let why = "the heads relevance and tied say one value of an action: remove it";
                 fault("network.distribution", "a distribution".to_owned(), why);
             }
             if let Some(noise) = self.network.noise {
-                fault("network.noise", noise.to_string(), "the head relevance has no noisy weights: remove it");
+                let why = "the heads relevance and tied have no noisy weights: remove it";
+                fault("network.noise", noise.to_string(), why);
             }
+        }
+        if let (HeadConfig::Tied { .. }, Some(kind)) = (&self.network.head, self.actions.many_token_kind()) {
+            let why = format!("the actions {kind} write several tokens, which have no one vector: use relevance");
+            fault("network.head.kind", "tied".to_owned(), &why);
         }
         if let EnvironmentConfig::Generation {
             n_prompt_lines: Some(_), n_prompt_tokens: n_prompt_tokens @ 1.., ..
