@@ -12,6 +12,7 @@ mod linear;
 mod lstm;
 mod mlp;
 mod network;
+mod quantile_embedding;
 mod torso;
 mod transformer;
 
@@ -22,5 +23,6 @@ pub use head::{Head, HeadConfig};
 pub use lstm::{Lstm, LstmConfig};
 pub use mlp::{Mlp, MlpConfig};
 pub use network::{NetworkConfig, TextQNetwork};
+pub use quantile_embedding::QuantileEmbedding;
 pub use torso::{DecodeState, Torso, TorsoConfig};
 pub use transformer::{Transformer, TransformerConfig};

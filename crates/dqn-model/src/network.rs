@@ -13,6 +13,7 @@ use crate::GruConfig;
 use crate::embedding::TokenEmbedding;
 use crate::head::{Head, HeadConfig};
 use crate::init::{Init, NumberParameters};
+use crate::quantile_embedding::QuantileEmbedding;
 use crate::torso::{DecodeState, Torso, TorsoConfig};
 
 /// The Q-network.
@@ -70,6 +71,7 @@ impl NetworkConfig {
             torso: self.torso.build(self.embedding_width, &mut init),
             norm: self.layer_norm.then(|| LayerNormConfig::new(width).init(device)),
             dropout: (self.dropout > 0.0).then(|| DropoutConfig::new(self.dropout).init()),
+            quantiles: QuantileEmbedding::of(self.distribution, width, &mut init),
             head: Head::new(self.head, self.distribution, self.noise, [width, n_actions], &mut init),
         };
         network.map(&mut NumberParameters { next: 1 })
@@ -83,6 +85,7 @@ pub struct TextQNetwork {
     torso: Torso,
     norm: Option<LayerNorm>,
     dropout: Option<Dropout>,
+    quantiles: Option<QuantileEmbedding>,
     head: Head,
 }
 
@@ -94,6 +97,14 @@ impl TextQNetwork {
         };
         match &self.dropout {
             Some(dropout) => dropout.forward(features),
+            None => features,
+        }
+    }
+
+    /// Features to value actions by, the same in shape; see [`QuantileEmbedding::acting`].
+    fn acting_features(&self, features: Tensor<2>) -> Tensor<2> {
+        match &self.quantiles {
+            Some(quantiles) => quantiles.acting(features),
             None => features,
         }
     }
@@ -112,13 +123,14 @@ impl QNetwork for TextQNetwork {
 
     fn q_values(&self, features: Tensor<3>) -> Tensor<3> {
         let [batch, states, width] = features.dims();
-        let values = self.head.q_values(features.reshape([batch * states, width]));
+        let values = self.head.q_values(self.acting_features(features.reshape([batch * states, width])));
         values.reshape([batch, states, self.n_actions()])
     }
 
     fn q_taken(&self, features: Tensor<3>, actions: Tensor<2, Int>) -> Tensor<2> {
         let [batch, states, width] = features.dims();
-        let values = self.head.q_taken(features.reshape([batch * states, width]), actions.reshape([batch * states]));
+        let features = self.acting_features(features.reshape([batch * states, width]));
+        let values = self.head.q_taken(features, actions.reshape([batch * states]));
         values.reshape([batch, states])
     }
 
@@ -128,9 +140,21 @@ impl QNetwork for TextQNetwork {
 
     fn atoms_taken(&self, features: Tensor<3>, actions: Tensor<2, Int>) -> Tensor<3> {
         let [batch, states, width] = features.dims();
-        let atoms = self.head.atoms_taken(features.reshape([batch * states, width]), actions.reshape([batch * states]));
+        let features = self.acting_features(features.reshape([batch * states, width]));
+        let atoms = self.head.atoms_taken(features, actions.reshape([batch * states]));
         let n_atoms = atoms.dims()[1];
         atoms.reshape([batch, states, n_atoms])
+    }
+
+    fn returns_at(&self, features: Tensor<3>, actions: Tensor<2, Int>, levels: Tensor<3>) -> Tensor<3> {
+        let quantiles = self.quantiles.as_ref().expect("only implicit quantiles are asked for at levels");
+        let [batch, states, width] = features.dims();
+        let n_levels = levels.dims()[2];
+        let rows = batch * states;
+        let features = quantiles.at(features.reshape([rows, width]), levels.reshape([rows, n_levels]));
+        let actions = actions.reshape([rows, 1]).repeat_dim(1, n_levels);
+        let returns = self.head.q_taken(features, actions.reshape([rows * n_levels]));
+        returns.reshape([batch, states, n_levels])
     }
 
     fn with_noise(self, noise: Option<Seed>) -> Self {
@@ -139,12 +163,12 @@ impl QNetwork for TextQNetwork {
 
     fn start(&self, input: &SequenceInput) -> (DecodeState, Tensor<2>) {
         let (state, features) = self.torso.start(&self.embedding, input);
-        (state, self.head.q_values(self.finish(features)))
+        (state, self.head.q_values(self.acting_features(self.finish(features))))
     }
 
     fn step(&self, input: &StepInput, state: &mut DecodeState) -> Tensor<2> {
         let features = self.torso.step(&self.embedding, input, state);
-        self.head.q_values(self.finish(features))
+        self.head.q_values(self.acting_features(self.finish(features)))
     }
 
     fn select(&self, state: DecodeState, rows: Tensor<1, Int>) -> DecodeState {
@@ -203,9 +227,13 @@ mod tests {
         [HeadConfig::Scalar { init_deviation: 0.5 }, HeadConfig::Dueling { init_deviation: 0.5 }]
     }
 
-    fn distributions() -> [Distribution; 3] {
+    fn implicit() -> Distribution {
+        Distribution::Implicit { n_cosines: 6, n_samples: 3, n_target_samples: 2, n_acting_samples: 4 }
+    }
+
+    fn distributions() -> [Distribution; 4] {
         let categorical = Distribution::Categorical { low: -2.0, high: 3.0, n_atoms: 5 };
-        [Distribution::Mean, categorical, Distribution::Quantile { n_quantiles: 4 }]
+        [Distribution::Mean, categorical, Distribution::Quantile { n_quantiles: 4 }, implicit()]
     }
 
     struct Texts {
@@ -259,8 +287,8 @@ mod tests {
             let texts = Texts::random(batch, time, seed);
             let first = 1 + seed as usize % time;
             for torso in torsos() {
-                for head in heads() {
-                    let network = network(torso.clone(), head, true, &device);
+                for (head, distribution) in heads().into_iter().zip([Distribution::Mean, implicit()]) {
+                    let network = distributional(torso.clone(), head, distribution, true, &device);
                     let all: Vec<Vec<i64>> = vec![(0..time as i64).collect(); batch];
                     let whole = network.q_values(network.features(&texts.input(time, &all, &device)));
                     let at = |index: usize| whole.clone().narrow(1, index, 1).squeeze_dim::<2>(1);
@@ -293,6 +321,30 @@ mod tests {
                         assert_close(distribution.mean(atoms).squeeze_dim(2), expected, "mean of atoms");
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn implicit_values_are_means_over_evenly_spaced_levels() {
+        let device = Device::flex();
+        let texts = Texts::random(2, 5, 3);
+        let decisions = vec![vec![0, 2, 4]; 2];
+        let actions = matrix(&[vec![0, 6, 3], vec![2, 2, 5]], &device);
+        for torso in torsos() {
+            for head in heads() {
+                let network = distributional(torso.clone(), head, implicit(), false, &device);
+                let features = network.features(&texts.input(5, &decisions, &device));
+                let levels = Tensor::<3>::from_data([[[0.125, 0.375, 0.625, 0.875]]], &device).expand([2, 3, 4]);
+                let returns = network.returns_at(features.clone(), actions.clone(), levels.clone());
+                let expected = network.q_taken(features.clone(), actions.clone());
+                assert_close(returns.clone().mean_dim(2).squeeze_dim(2), expected, "mean over levels");
+                // The levels reach their own answers: in reverse order they give the answers in reverse order.
+                let reversed = network.returns_at(features, actions.clone(), levels.flip([2]));
+                let [first, last] = [returns.clone().narrow(2, 0, 1), reversed.narrow(2, 3, 1)];
+                assert_close(first.clone().squeeze_dim(2), last.squeeze_dim(2), "order of levels");
+                let spread: f32 = (first - returns.narrow(2, 3, 1)).abs().max().into_scalar();
+                assert!(spread > 1e-3, "the level changes nothing: {spread}");
             }
         }
     }
