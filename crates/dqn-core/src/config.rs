@@ -222,7 +222,7 @@ impl DqnConfig {
         let why = "the penalty compares means: the network must answer with the mean";
         let weight = self.conservatism;
         fault((weight > 0.0).then(|| weight.to_string()), "learner.conservatism", why);
-        let is_quantile = matches!(distribution, Distribution::Quantile { .. });
+        let is_quantile = matches!(distribution, Distribution::Quantile { .. } | Distribution::Implicit { .. });
         let is_squared = is_quantile && self.loss == Loss::Mse {};
         fault(is_squared.then(|| "mse".to_owned()), "learner.loss", "quantiles are learned by the Huber loss");
         if let Distribution::Categorical { low, high, .. } = distribution {
@@ -230,5 +230,32 @@ impl DqnConfig {
             fault(found, "network.distribution", "the lowest atom must lie below the highest");
         }
         faults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(distribution: Distribution, config: DqnConfig, expected: &[&str]) {
+        let faults = config.faults(distribution);
+        let keys: Vec<&str> = faults.iter().map(|fault| fault.0).collect();
+        assert_eq!(keys, expected, "{config:?}");
+    }
+
+    #[test]
+    fn implicit_quantiles_are_refused_what_has_no_distribution() {
+        let implicit =
+            Distribution::Implicit { n_cosines: 64, n_samples: 8, n_target_samples: 8, n_acting_samples: 32 };
+        let base = DqnConfig::default;
+        check(implicit, base(), &[]);
+        check(implicit, DqnConfig { value_rescaling: Some(1e-3), n_step: 3, ..base() }, &[]);
+        let soft = Bootstrap::Soft { temperature: 0.1 };
+        check(implicit, DqnConfig { bootstrap: soft, ..base() }, &["learner.bootstrap"]);
+        check(implicit, DqnConfig { objective: Objective::Imitation {}, ..base() }, &["learner.objective"]);
+        check(implicit, DqnConfig { lambda: Some(0.5), ..base() }, &["learner.lambda"]);
+        check(implicit, DqnConfig { conservatism: 0.5, ..base() }, &["learner.conservatism"]);
+        check(implicit, DqnConfig { loss: Loss::Mse {}, ..base() }, &["learner.loss"]);
+        check(Distribution::Mean, DqnConfig { loss: Loss::Mse {}, ..base() }, &[]);
     }
 }

@@ -2,6 +2,8 @@
 
 use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Device, Tensor, TensorData};
+use rand::Rng;
+use rand::distr::{Distribution as _, StandardUniform};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +32,39 @@ pub enum Distribution {
         #[schemars(range(min = 1, max = 1001))]
         n_quantiles: usize,
     },
+    /// The return at any probability it is asked for, a level; levels are drawn anew for each update (IQN, Dabney et al.
+    /// 2018b).
+    Implicit {
+        /// Cosines that tell the network the level; 64 in the paper.
+        #[serde(default = "default_cosines")]
+        #[schemars(range(min = 1, max = 1001))]
+        n_cosines: usize,
+        /// Levels drawn for the action taken in a state; 8 in the paper (N).
+        #[serde(default = "default_samples")]
+        #[schemars(range(min = 1, max = 1001))]
+        n_samples: usize,
+        /// Levels drawn for the state after it; 8 in the paper (N').
+        #[serde(default = "default_samples")]
+        #[schemars(range(min = 1, max = 1001))]
+        n_target_samples: usize,
+        /// Levels whose mean is the value of an action, in acting and in the choice of the next action; 32 in the paper
+        /// (K). Other than there they are evenly spaced and not drawn, so that a text is valued the same each time.
+        #[serde(default = "default_acting_samples")]
+        #[schemars(range(min = 1, max = 1001))]
+        n_acting_samples: usize,
+    },
+}
+
+fn default_cosines() -> usize {
+    64
+}
+
+fn default_samples() -> usize {
+    8
+}
+
+fn default_acting_samples() -> usize {
+    32
 }
 
 fn default_atoms() -> usize {
@@ -41,10 +76,10 @@ fn default_quantiles() -> usize {
 }
 
 impl Distribution {
-    /// Numbers that describe the return of one action.
+    /// Numbers that describe the return of one action; of an implicit distribution, its return at one level.
     pub fn n_atoms(self) -> usize {
         match self {
-            Distribution::Mean => 1,
+            Distribution::Mean | Distribution::Implicit { .. } => 1,
             Distribution::Categorical { n_atoms, .. } => n_atoms,
             Distribution::Quantile { n_quantiles } => n_quantiles,
         }
@@ -64,7 +99,7 @@ impl Distribution {
                 let support = Self::support(low, high, n_atoms, &logits.device());
                 support.reshape([1, 1, n_atoms]).expand(logits.dims())
             }
-            Distribution::Mean | Distribution::Quantile { .. } => logits.clone(),
+            Distribution::Mean | Distribution::Quantile { .. } | Distribution::Implicit { .. } => logits.clone(),
         }
     }
 
@@ -76,13 +111,25 @@ impl Distribution {
     pub fn mean<const D: usize>(self, atoms: Tensor<D>) -> Tensor<D> {
         match self {
             Distribution::Mean => atoms,
-            Distribution::Quantile { .. } => atoms.mean_dim(D - 1),
+            Distribution::Quantile { .. } | Distribution::Implicit { .. } => atoms.mean_dim(D - 1),
             Distribution::Categorical { low, high, n_atoms } => {
                 let support = Self::support(low, high, n_atoms, &atoms.device());
                 (softmax(atoms, D - 1) * support.unsqueeze()).sum_dim(D - 1)
             }
         }
     }
+}
+
+/// The middles of `n` equal parts of the probabilities from 0 to 1: `[n]`.
+pub fn midpoints(n: usize, device: &Device) -> Tensor<1> {
+    let levels: Vec<f32> = (0..n).map(|index| (index as f32 + 0.5) / n as f32).collect();
+    Tensor::from_data(TensorData::new(levels, [n]), device)
+}
+
+/// Levels from 0 to below 1, drawn uniformly on the host in the order of the shape.
+pub fn draw_levels(shape: [usize; 3], rng: &mut impl Rng, device: &Device) -> Tensor<3> {
+    let levels: Vec<f32> = StandardUniform.sample_iter(rng).take(shape.iter().product()).collect();
+    Tensor::from_data(TensorData::new(levels, shape), device)
 }
 
 /// The distribution of a target: where each atom of the next state's distribution moves to.
@@ -133,23 +180,20 @@ fn project(target: MovedAtoms, low: f64, high: f64) -> Tensor<3> {
 /// The quantile Huber loss.
 ///
 /// ```text
-/// loss = sum_i mean_j |tau_i - [u_ij < 0]| L(u_ij) / delta,   u_ij = r_j - theta_i,   tau_i = (i - 1/2) / N
+/// loss = sum_i mean_j |tau_i - [u_ij < 0]| L(u_ij) / delta,   u_ij = r_j - theta_i
 /// ```
 ///
-/// with `L` the Huber penalty. Source: Dabney et al. 2018a, eq. 10 and algorithm 1.
+/// with `L` the Huber penalty and `tau` the level of each quantile: `(i - 1/2) / N` where they are fixed, drawn from 0 to
+/// 1 where they are implicit. Source: Dabney et al. 2018a, eq. 10 and algorithm 1; Dabney et al. 2018b, eq. 3.
 ///
 /// # Shapes
 /// - `quantiles`: `[batch, steps, quantiles]`; `target`: `[batch, steps, atoms]`, without a graph
+/// - `levels`: `[batch, steps, quantiles]` or `[1, 1, quantiles]`, without a graph
 /// - returns `[batch, steps]`
-pub fn quantile_huber_loss(quantiles: Tensor<3>, target: Tensor<3>, delta: f64) -> Tensor<2> {
-    let n_quantiles = quantiles.dims()[2];
-    let device = target.device();
-    let levels: Vec<f32> = (0..n_quantiles).map(|index| (index as f32 + 0.5) / n_quantiles as f32).collect();
-    let levels =
-        Tensor::<1>::from_data(TensorData::new(levels, [n_quantiles]), &device).reshape([1, 1, n_quantiles, 1]);
+pub fn quantile_huber_loss(quantiles: Tensor<3>, levels: Tensor<3>, target: Tensor<3>, delta: f64) -> Tensor<2> {
     let errors = Tensor::from_inner(target).unsqueeze_dim::<4>(2) - quantiles.unsqueeze_dim::<4>(3);
     let is_below = errors.clone().inner().lower_elem(0.0).float();
-    let tilt = (levels - is_below).abs();
+    let tilt = (levels.unsqueeze_dim::<4>(3) - is_below).abs();
     let size = errors.abs();
     let inner = size.clone().clamp_max(delta);
     let penalty = inner.clone().powi_scalar(2).div_scalar(2.0) + (size - inner).mul_scalar(delta);
@@ -220,9 +264,29 @@ mod tests {
         // Levels 1/4 and 3/4; targets 0 and 3. u = (0 - 1, 3 - 1) and (0 - 2, 3 - 2); delta 1.
         let quantiles = tensor(&[1.0, 2.0], &device);
         let target = tensor(&[0.0, 3.0], &Device::flex());
-        let found: f32 = quantile_huber_loss(quantiles, target, 1.0).into_scalar();
+        let at = |levels: Tensor<3>| -> f32 {
+            quantile_huber_loss(quantiles.clone(), levels, target.clone(), 1.0).into_scalar()
+        };
         let expected = (0.75 * 0.5 + 0.25 * 1.5) / 2.0 + (0.25 * 1.5 + 0.75 * 0.5) / 2.0;
+        let found = at(midpoints(2, &Device::flex()).reshape([1, 1, 2]));
         assert!((found - expected).abs() < 1e-6, "{found} instead of {expected}");
+        // The same at drawn levels, here 0.1 and 0.6.
+        let expected = (0.9 * 0.5 + 0.1 * 1.5) / 2.0 + (0.4 * 1.5 + 0.6 * 0.5) / 2.0;
+        let found = at(tensor(&[0.1, 0.6], &Device::flex()));
+        assert!((found - expected).abs() < 1e-6, "{found} instead of {expected}");
+    }
+
+    #[test]
+    fn levels_by_hand_and_by_seed() {
+        let device = Device::flex();
+        let values = |levels: Tensor<3>| -> Vec<f32> { levels.try_into_vec_as().unwrap() };
+        assert_eq!(values(midpoints(4, &device).reshape([1, 1, 4])), [0.125, 0.375, 0.625, 0.875]);
+        let drawn = |seed| values(draw_levels([2, 3, 5], &mut dqn_mdp::Seed(seed).stream("levels"), &device));
+        assert_eq!(drawn(1), drawn(1));
+        assert_ne!(drawn(1), drawn(2));
+        assert!(drawn(1).iter().all(|level| (0.0..1.0).contains(level)));
+        let mean = drawn(1).iter().sum::<f32>() / 30.0;
+        assert!((0.3..0.7).contains(&mean), "{mean}");
     }
 
     proptest! {
@@ -250,7 +314,9 @@ mod tests {
                 let target = MovedAtoms { returns: tensor(&returns, &device), probabilities: None };
                 categorical_loss(logits, target, -1.0, 1.0).0
             };
-            let quantile = |quantiles: Tensor<3>| quantile_huber_loss(quantiles, tensor(&returns, &device), 0.5);
+            let levels = || midpoints(3, &device).reshape([1, 1, 3]);
+            let quantile =
+                |quantiles: Tensor<3>| quantile_huber_loss(quantiles, levels(), tensor(&returns, &device), 0.5);
             let losses: [&dyn Fn(Tensor<3>) -> Tensor<2>; 2] = [&categorical, &quantile];
             let recording = device.clone().autodiff();
             for loss in losses {

@@ -8,12 +8,12 @@ use burn::store::{ModuleRecord, RecordError};
 use burn::tensor::activation::softmax;
 use burn::tensor::{Bytes, Int, Tensor};
 use dqn_mdp::Seed;
-use rand::RngExt;
+use rand::{Rng, RngExt};
 
 use crate::batch::{DeviceBatch, SequenceBatch};
 use crate::bootstrap::{Bootstrap, StateValues, log_sum_exp};
 use crate::config::DqnConfig;
-use crate::distribution::{Distribution, MovedAtoms, categorical_loss, quantile_huber_loss};
+use crate::distribution::{Distribution, MovedAtoms, categorical_loss, draw_levels, midpoints, quantile_huber_loss};
 use crate::error::CoreError;
 use crate::loss::{Loss, weighted_mean};
 use crate::network::QNetwork;
@@ -80,8 +80,8 @@ pub struct DqnLearner<N: QNetwork> {
 impl<N: QNetwork> DqnLearner<N> {
     /// A learner that begins with the parameters of `network`, which lives on an autodiff device.
     ///
-    /// What the network itself draws (dropout, noisy weights) depends on `noise` and the number of the update only, so that it is the
-    /// same in a resumed run.
+    /// What an update draws (dropout, noisy weights, levels of implicit quantiles) depends on `noise` and the number of
+    /// the update only, so that it is the same in a resumed run.
     pub fn new(config: DqnConfig, network: N, noise: Seed) -> Self {
         Self { target: network.valid(), optimizer: config.optimizer.init(), online: network, config, noise }
     }
@@ -185,13 +185,13 @@ impl<N: QNetwork> DqnLearner<N> {
         (own, needs_later.then(|| log_ratio.neg()))
     }
 
-    /// Penalty and error of every step under the objective, with their graph.
-    fn compare(&self, batch: &DeviceBatch, features: Tensor<3>) -> Comparison {
+    /// Penalty and error of every step under the objective, with their graph, in update number `update`.
+    fn compare(&self, batch: &DeviceBatch, features: Tensor<3>, update: u64) -> Comparison {
         let n_steps = batch.valid.dims()[1];
         let at_steps = features.clone().narrow(1, 0, n_steps);
         let actions: Tensor<2, Int> = Tensor::from_inner(batch.actions.clone());
         if self.online.distribution() != Distribution::Mean {
-            return self.compare_distributions(batch, features, actions);
+            return self.compare_distributions(batch, features, actions, update);
         }
         let q_taken = self.online.q_taken(at_steps.clone(), actions);
         // With the Q-values as logits, the negative log-probability of the action taken.
@@ -258,20 +258,41 @@ impl<N: QNetwork> DqnLearner<N> {
     }
 
     /// [`DqnLearner::compare`] for networks that answer with distributions.
-    fn compare_distributions(&self, batch: &DeviceBatch, features: Tensor<3>, actions: Tensor<2, Int>) -> Comparison {
+    fn compare_distributions(
+        &self,
+        batch: &DeviceBatch,
+        features: Tensor<3>,
+        actions: Tensor<2, Int>,
+        update: u64,
+    ) -> Comparison {
         let distribution = self.online.distribution();
         let n_steps = batch.valid.dims()[1];
-        let moved = self.moved_atoms(batch, &features);
+        let mut rng = self.noise.stream(&format!("levels {update}"));
+        // The levels of the actions taken are drawn before those of the states after them.
+        let levels = match distribution {
+            Distribution::Implicit { n_samples, .. } => {
+                let [n_windows, n_steps] = batch.valid.dims();
+                draw_levels([n_windows, n_steps, n_samples], &mut rng, &batch.valid.device())
+            }
+            _ => midpoints(distribution.n_atoms(), &batch.valid.device()).unsqueeze(),
+        };
+        let moved = self.moved_atoms(batch, &features, &mut rng);
         let target = match &moved.probabilities {
             Some(probabilities) => (moved.returns.clone() * probabilities.clone()).sum_dim(2).squeeze_dim::<2>(2),
             None => moved.returns.clone().mean_dim(2).squeeze_dim::<2>(2),
         };
-        let atoms = self.online.atoms_taken(features.narrow(1, 0, n_steps), actions);
+        let at_steps = features.narrow(1, 0, n_steps);
+        let atoms = match distribution {
+            Distribution::Implicit { .. } => {
+                self.online.returns_at(at_steps, actions, Tensor::from_inner(levels.clone()))
+            }
+            _ => self.online.atoms_taken(at_steps, actions),
+        };
         let q_taken = distribution.mean(atoms.clone()).squeeze_dim::<2>(2).inner();
         let (penalty, error) = match (distribution, self.config.loss) {
             (Distribution::Categorical { low, high, .. }, _) => categorical_loss(atoms, moved, low, high),
             (_, Loss::Huber { delta }) => {
-                (quantile_huber_loss(atoms, moved.returns, delta), q_taken.clone() - target.clone())
+                (quantile_huber_loss(atoms, levels, moved.returns, delta), q_taken.clone() - target.clone())
             }
             (_, Loss::Mse {}) => panic!("a checked configuration gives quantiles the Huber loss"),
         };
@@ -279,16 +300,24 @@ impl<N: QNetwork> DqnLearner<N> {
     }
 
     /// Where the atoms of the next states move to, under the action that the bootstrap prefers.
-    fn moved_atoms(&self, batch: &DeviceBatch, online_features: &Tensor<3>) -> MovedAtoms {
+    fn moved_atoms(&self, batch: &DeviceBatch, online_features: &Tensor<3>, rng: &mut impl Rng) -> MovedAtoms {
         let distribution = self.target.distribution();
         let (features, states) = self.target_states(batch, online_features);
-        let atoms = self.target.atoms_taken(features, states.best_actions(self.config.bootstrap));
+        let best_actions = states.best_actions(self.config.bootstrap);
+        let atoms = match distribution {
+            Distribution::Implicit { n_target_samples, .. } => {
+                let [n_windows, n_states, _] = features.dims();
+                let levels = draw_levels([n_windows, n_states, n_target_samples], rng, &features.device());
+                self.target.returns_at(features, best_actions, levels)
+            }
+            _ => self.target.atoms_taken(features, best_actions),
+        };
         let n_atoms = atoms.dims()[2];
         let rows = batch.bootstrap_states.clone().unsqueeze_dim::<3>(2).repeat_dim(2, n_atoms);
         let atoms = atoms.gather(1, rows);
         let (returns, probabilities) = match distribution {
             Distribution::Categorical { .. } => (distribution.returns(&atoms), Some(softmax(atoms, 2))),
-            Distribution::Mean | Distribution::Quantile { .. } => (atoms, None),
+            Distribution::Mean | Distribution::Quantile { .. } | Distribution::Implicit { .. } => (atoms, None),
         };
         let move_on = |values: Tensor<3>| {
             batch.returns.clone().unsqueeze_dim::<3>(2) + batch.discounts.clone().unsqueeze_dim::<3>(2) * values
@@ -321,7 +350,7 @@ impl<N: QNetwork> Learner for DqnLearner<N> {
         self.target = self.target.clone().with_noise(Some(Seed(noise.random()))).considering(considered);
         let batch = batch.upload(&device);
         let features = self.online.features(&batch.input.clone().lifted());
-        let Comparison { penalty, error, q_taken, target } = self.compare(&batch, features);
+        let Comparison { penalty, error, q_taken, target } = self.compare(&batch, features, progress.updates);
         let lifted = |tensor: &Tensor<2>| Tensor::from_inner(tensor.clone());
         let loss = weighted_mean(penalty, lifted(&batch.valid), lifted(&batch.weights));
 

@@ -70,6 +70,22 @@ pub trait QNetwork: Module + Sync {
         self.q_taken(features, actions).unsqueeze_dim(2)
     }
 
+    /// The returns of one action in each state at the levels asked for, of a network whose answer is
+    /// [`Distribution::Implicit`].
+    ///
+    /// # Shapes
+    /// - `features`: `[batch, states, width]`
+    /// - `actions`: `[batch, states]`
+    /// - `levels`: `[batch, states, samples]`, from 0 to 1
+    /// - returns `[batch, states, samples]`
+    ///
+    /// # Panics
+    /// When the network's answer is another one.
+    fn returns_at(&self, features: Tensor<3>, actions: Tensor<2, Int>, levels: Tensor<3>) -> Tensor<3> {
+        let _ = (features, actions, levels);
+        panic!("{:?} has no levels to be asked for", self.distribution());
+    }
+
     /// The same network with new noise in its noisy parts (Fortunato et al. 2018), or with none; a network without such
     /// parts stays as it is.
     fn with_noise(self, noise: Option<Seed>) -> Self {

@@ -94,6 +94,53 @@ mod tests {
             .expect("the prefix is below the total")
     }
 
+    /// The sum of a power of two of weights, half by half: the order that decides its rounding.
+    fn sum(weights: &[f64]) -> f64 {
+        match weights {
+            [only] => *only,
+            _ => {
+                let (left, right) = weights.split_at(weights.len() / 2);
+                sum(left) + sum(right)
+            }
+        }
+    }
+
+    /// The draw by halving all weights.
+    fn halving_oracle(mut weights: &[f64], mut prefix: f64) -> usize {
+        let mut place = 0;
+        while let [_, _, ..] = weights {
+            let (left, right) = weights.split_at(weights.len() / 2);
+            let of_left = sum(left);
+            if right.iter().all(|&weight| weight == 0.0) || prefix < of_left {
+                weights = left;
+            } else {
+                (weights, prefix, place) = (right, prefix - of_left, place + left.len());
+            }
+        }
+        place
+    }
+
+    #[test]
+    fn a_million_changes_and_draws_of_any_weights_are_exact() {
+        let mut rng = Seed(2).stream("tree");
+        let mut tree = SumTree::new(32);
+        let mut weights = vec![0.0_f64; 32];
+        for _ in 0..1_000_000 {
+            let leaf = rng.random_range(0..32);
+            let weight = match rng.random_range(0..4_u32) {
+                0 => 0.0,
+                size => rng.random::<f64>() * 1e3_f64.powi(size as i32 - 2),
+            };
+            tree.set(leaf, weight);
+            weights[leaf] = weight;
+            assert_eq!(tree.total(), sum(&weights));
+            if tree.total() > 0.0 {
+                let prefix = rng.random::<f64>() * tree.total();
+                assert_eq!(tree.find(prefix), halving_oracle(&weights, prefix));
+            }
+        }
+    }
+
     #[test]
     fn a_million_changes_and_draws_are_exact() {
         let mut rng = Seed(1).stream("tree");

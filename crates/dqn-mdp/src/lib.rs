@@ -17,7 +17,7 @@ mod trajectory;
 pub use dqn_text::{ActionId, ActionTable, TokenId};
 pub use environment::{Environment, Reward, Start, State, Step, TermReward};
 pub use error::MdpError;
-pub use mask::ActionMask;
+pub use mask::{ActionMask, StateMasks};
 pub use outcome::Outcome;
 pub use position::{Position, PositionEncoder};
 pub use random::{RandomStreams, Seed};

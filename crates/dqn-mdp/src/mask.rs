@@ -1,5 +1,7 @@
 //! Which actions a state allows.
 
+use std::collections::HashSet;
+use std::ops::Index;
 use std::sync::Arc;
 
 use dqn_text::ActionId;
@@ -8,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// The set of actions a state allows; never empty.
 ///
 /// Masks are shared: states with the same mask hold the same allocation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ActionMask {
     /// Every action.
     All,
@@ -81,9 +83,123 @@ impl ActionMask {
     }
 }
 
+/// The masks of the states of an episode, one after the other.
+///
+/// Most states allow what the state before them allows, so what is stored is where the mask changes: a text whose states
+/// all allow the same costs one entry, not one for each state.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateMasks {
+    /// Each with the first state it holds in; it holds up to the next one's.
+    runs: Vec<MaskRun>,
+    n_states: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct MaskRun {
+    first_state: u32,
+    mask: ActionMask,
+}
+
+impl StateMasks {
+    /// Adds the mask of one more state.
+    pub fn push(&mut self, mask: ActionMask) {
+        if self.last() != Some(&mask) {
+            self.runs.push(MaskRun { first_state: self.n_states, mask });
+        }
+        self.n_states += 1;
+    }
+
+    /// Number of states.
+    pub fn len(&self) -> usize {
+        self.n_states as usize
+    }
+
+    /// Whether there is no state.
+    pub fn is_empty(&self) -> bool {
+        self.n_states == 0
+    }
+
+    /// The mask of a state, if there is such a state.
+    pub fn get(&self, state: usize) -> Option<&ActionMask> {
+        let n_begun = self.runs.partition_point(|run| run.first_state as usize <= state);
+        (state < self.len()).then(|| &self.runs[n_begun - 1].mask)
+    }
+
+    /// The mask of the last state.
+    pub fn last(&self) -> Option<&ActionMask> {
+        self.runs.last().map(|run| &run.mask)
+    }
+
+    /// The mask of each state, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &ActionMask> {
+        (0..self.len()).map(|state| &self[state])
+    }
+
+    /// Gives back memory kept for more states.
+    pub(crate) fn shrink_to_fit(&mut self) {
+        self.runs.shrink_to_fit();
+    }
+
+    /// Lets equal masks share one allocation, the one in `known`, which is added to.
+    pub(crate) fn share(&mut self, known: &mut HashSet<ActionMask>) {
+        for run in &mut self.runs {
+            match known.get(&run.mask) {
+                Some(same) => run.mask = same.clone(),
+                None => {
+                    known.insert(run.mask.clone());
+                }
+            }
+        }
+    }
+}
+
+impl Index<usize> for StateMasks {
+    type Output = ActionMask;
+
+    /// # Panics
+    /// When there is no such state.
+    fn index(&self, state: usize) -> &ActionMask {
+        match self.get(state) {
+            Some(mask) => mask,
+            None => panic!("state {state} of {}", self.n_states),
+        }
+    }
+}
+
+impl FromIterator<ActionMask> for StateMasks {
+    fn from_iter<I: IntoIterator<Item = ActionMask>>(masks: I) -> Self {
+        let mut states = Self::default();
+        masks.into_iter().for_each(|mask| states.push(mask));
+        states
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn masks_of_states_are_stored_where_they_change() {
+        let few = || ActionMask::only(3, [ActionId(1)]);
+        let masks = [few(), few(), ActionMask::All, few(), few(), few()];
+        let states: StateMasks = masks.iter().cloned().collect();
+        assert_eq!((states.len(), states.runs.len()), (6, 3));
+        assert!(states.iter().eq(&masks));
+        assert_eq!((states.last(), states.get(2), states.get(6)), (Some(&few()), Some(&ActionMask::All), None));
+        assert_eq!((StateMasks::default().is_empty(), StateMasks::default().last()), (true, None));
+    }
+
+    #[test]
+    fn equal_masks_come_to_share_one_allocation() {
+        let few = || ActionMask::only(3, [ActionId(1)]);
+        let mut known = HashSet::new();
+        let mut states: StateMasks = [few(), ActionMask::All, few()].into_iter().collect();
+        let before = states.clone();
+        states.share(&mut known);
+        assert_eq!(states, before);
+        let (ActionMask::Only(first), ActionMask::Only(last)) = (&states[0], &states[2]) else { panic!("two sets") };
+        assert!(Arc::ptr_eq(first, last));
+    }
 
     #[test]
     fn only_and_all_but_are_complements() {

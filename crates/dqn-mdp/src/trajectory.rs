@@ -1,14 +1,20 @@
 //! A finished episode.
 
+use std::collections::HashSet;
+
 use dqn_text::{ActionId, TokenId};
 use serde::{Deserialize, Serialize};
 
-use crate::{ActionMask, Outcome, State, Step};
+use crate::{ActionMask, Outcome, State, StateMasks, Step};
 
 /// One episode from its first state to its end, as replay stores it and rewards judge it.
 ///
 /// The text is stored once. Decision `t` was taken when the first `decisions[t] + 1` tokens were written, so its state
 /// is `tokens[..= decisions[t]]`; the state after the last step is the whole text.
+///
+/// # Units
+/// Where a step writes one token, a token takes 16 bytes: 4 each for the token, its decision, its action and its reward.
+/// An episode takes about 200 bytes more, the heads of its lists, and 24 for each change of its mask.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trajectory {
     /// The whole text: the first state and everything observed after it.
@@ -21,8 +27,8 @@ pub struct Trajectory {
     pub actions: Vec<ActionId>,
     /// For each step, its reward.
     pub rewards: Vec<f32>,
-    /// For each step, the actions its state allowed; one more for the state after the last step.
-    pub allowed: Vec<ActionMask>,
+    /// The actions the state of each step allowed, and those of the state after the last step.
+    pub allowed: StateMasks,
     /// How the last step left the episode.
     pub outcome: Outcome,
     /// For each reward term of the task, the sum of what it gave (already weighted); empty where the environment
@@ -39,7 +45,7 @@ impl Trajectory {
             decisions: Vec::new(),
             actions: Vec::new(),
             rewards: Vec::new(),
-            allowed: vec![allowed],
+            allowed: [allowed].into_iter().collect(),
             outcome: Outcome::Continues,
             term_returns: Vec::new(),
         }
@@ -54,6 +60,22 @@ impl Trajectory {
         self.tokens.extend_from_slice(&step.observed);
         self.allowed.push(allowed);
         self.outcome = step.outcome;
+    }
+
+    /// Gives back memory kept for more steps.
+    pub fn shrink_to_fit(&mut self) {
+        self.tokens.shrink_to_fit();
+        self.decisions.shrink_to_fit();
+        self.actions.shrink_to_fit();
+        self.rewards.shrink_to_fit();
+        self.allowed.shrink_to_fit();
+        self.term_returns.shrink_to_fit();
+    }
+
+    /// Lets masks equal to one in `known` share its allocation, and adds the others to `known`: masks that were read
+    /// from a file have an allocation each.
+    pub fn share_masks(&mut self, known: &mut HashSet<ActionMask>) {
+        self.allowed.share(known);
     }
 
     /// Number of steps.

@@ -10,9 +10,9 @@ use crate::init::Init;
 #[derive(Module, Debug)]
 pub(crate) struct Linear {
     /// `[inputs, width]`
-    weight: Param<Tensor<2>>,
+    pub(crate) weight: Param<Tensor<2>>,
     /// `[width]`
-    bias: Param<Tensor<1>>,
+    pub(crate) bias: Param<Tensor<1>>,
 }
 
 impl Linear {

@@ -13,6 +13,7 @@ use crate::GruConfig;
 use crate::embedding::TokenEmbedding;
 use crate::head::{Head, HeadConfig};
 use crate::init::{Init, NumberParameters};
+use crate::quantile_embedding::QuantileEmbedding;
 use crate::relevance::Relevance;
 use crate::tied::Tied;
 use crate::torso::{DecodeState, Torso, TorsoConfig};
@@ -72,6 +73,7 @@ impl NetworkConfig {
             torso: self.torso.build(self.embedding_width, &mut init),
             norm: self.layer_norm.then(|| LayerNormConfig::new(width).init(device)),
             dropout: (self.dropout > 0.0).then(|| DropoutConfig::new(self.dropout).init()),
+            quantiles: QuantileEmbedding::of(self.distribution, width, &mut init),
             values: match &self.head {
                 HeadConfig::Relevance(config) => {
                     ActionValues::Relevance(Relevance::new(config, [self.embedding_width, width], actions, &mut init))
@@ -99,6 +101,7 @@ pub struct TextQNetwork {
     torso: Torso,
     norm: Option<LayerNorm>,
     dropout: Option<Dropout>,
+    quantiles: Option<QuantileEmbedding>,
     values: ActionValues,
 }
 
@@ -116,11 +119,12 @@ enum ActionValues {
 impl TextQNetwork {
     /// This network with the head of `other`.
     pub fn with_head_of(self, other: Self) -> Self {
-        Self { values: other.values, ..self }
+        Self { values: other.values, quantiles: other.quantiles, ..self }
     }
 
     /// The value of every action: `[rows, width]` to `[rows, actions]`.
     fn values_of(&self, features: Tensor<2>) -> Tensor<2> {
+        let features = self.acting_features(features);
         match &self.values {
             ActionValues::Linear(head) => head.q_values(features),
             ActionValues::Relevance(head) => head.q_values(&self.embedding, features),
@@ -130,6 +134,7 @@ impl TextQNetwork {
 
     /// What the head says of one action in each row: `[rows, atoms]`.
     fn atoms_of(&self, features: Tensor<2>, actions: Tensor<1, Int>) -> Tensor<2> {
+        let features = self.acting_features(features);
         match &self.values {
             ActionValues::Linear(head) => head.atoms_taken(features, actions),
             ActionValues::Relevance(head) => head.q_taken(&self.embedding, features, actions).unsqueeze_dim(1),
@@ -144,6 +149,14 @@ impl TextQNetwork {
         };
         match &self.dropout {
             Some(dropout) => dropout.forward(features),
+            None => features,
+        }
+    }
+
+    /// Features to value actions by, the same in shape; see [`QuantileEmbedding::acting`].
+    fn acting_features(&self, features: Tensor<2>) -> Tensor<2> {
+        match &self.quantiles {
+            Some(quantiles) => quantiles.acting(features),
             None => features,
         }
     }
@@ -187,6 +200,20 @@ impl QNetwork for TextQNetwork {
         let atoms = self.atoms_of(features.reshape([batch * states, width]), actions.reshape([batch * states]));
         let n_atoms = atoms.dims()[1];
         atoms.reshape([batch, states, n_atoms])
+    }
+
+    fn returns_at(&self, features: Tensor<3>, actions: Tensor<2, Int>, levels: Tensor<3>) -> Tensor<3> {
+        let quantiles = self.quantiles.as_ref().expect("only implicit quantiles are asked for at levels");
+        let [batch, states, width] = features.dims();
+        let n_levels = levels.dims()[2];
+        let rows = batch * states;
+        let features = quantiles.at(features.reshape([rows, width]), levels.reshape([rows, n_levels]));
+        let actions = actions.reshape([rows, 1]).repeat_dim(1, n_levels);
+        let ActionValues::Linear(head) = &self.values else {
+            panic!("a checked configuration gives quantiles a linear head")
+        };
+        let returns = head.q_taken(features, actions.reshape([rows * n_levels]));
+        returns.reshape([batch, states, n_levels])
     }
 
     fn with_noise(self, noise: Option<Seed>) -> Self {
@@ -297,9 +324,13 @@ mod tests {
         ]
     }
 
-    fn distributions() -> [Distribution; 3] {
+    fn implicit() -> Distribution {
+        Distribution::Implicit { n_cosines: 6, n_samples: 3, n_target_samples: 2, n_acting_samples: 4 }
+    }
+
+    fn distributions() -> [Distribution; 4] {
         let categorical = Distribution::Categorical { low: -2.0, high: 3.0, n_atoms: 5 };
-        [Distribution::Mean, categorical, Distribution::Quantile { n_quantiles: 4 }]
+        [Distribution::Mean, categorical, Distribution::Quantile { n_quantiles: 4 }, implicit()]
     }
 
     struct Texts {
@@ -353,8 +384,8 @@ mod tests {
             let texts = Texts::random(batch, time, seed);
             let first = 1 + seed as usize % time;
             for torso in torsos() {
-                for head in heads() {
-                    let network = network(torso.clone(), head, true, &device);
+                for (head, distribution) in heads().into_iter().zip([Distribution::Mean, implicit()]) {
+                    let network = distributional(torso.clone(), head, distribution, true, &device);
                     let all: Vec<Vec<i64>> = vec![(0..time as i64).collect(); batch];
                     let whole = network.q_values(network.features(&texts.input(time, &all, &device)));
                     let at = |index: usize| whole.clone().narrow(1, index, 1).squeeze_dim::<2>(1);
@@ -388,6 +419,30 @@ mod tests {
                         assert_close(distribution.mean(atoms).squeeze_dim(2), expected, "mean of atoms");
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn implicit_values_are_means_over_evenly_spaced_levels() {
+        let device = Device::flex();
+        let texts = Texts::random(2, 5, 3);
+        let decisions = vec![vec![0, 2, 4]; 2];
+        let actions = matrix(&[vec![0, 6, 3], vec![2, 2, 5]], &device);
+        for torso in torsos() {
+            for head in heads() {
+                let network = distributional(torso.clone(), head, implicit(), false, &device);
+                let features = network.features(&texts.input(5, &decisions, &device));
+                let levels = Tensor::<3>::from_data([[[0.125, 0.375, 0.625, 0.875]]], &device).expand([2, 3, 4]);
+                let returns = network.returns_at(features.clone(), actions.clone(), levels.clone());
+                let expected = network.q_taken(features.clone(), actions.clone());
+                assert_close(returns.clone().mean_dim(2).squeeze_dim(2), expected, "mean over levels");
+                // The levels reach their own answers: in reverse order they give the answers in reverse order.
+                let reversed = network.returns_at(features, actions.clone(), levels.flip([2]));
+                let [first, last] = [returns.clone().narrow(2, 0, 1), reversed.narrow(2, 3, 1)];
+                assert_close(first.clone().squeeze_dim(2), last.squeeze_dim(2), "order of levels");
+                let spread: f32 = (first - returns.narrow(2, 3, 1)).abs().max().into_scalar();
+                assert!(spread > 1e-3, "the level changes nothing: {spread}");
             }
         }
     }

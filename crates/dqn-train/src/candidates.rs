@@ -41,12 +41,13 @@ impl Candidates {
 
     /// Narrows the states of an episode that others played: the action they took is a candidate whatever its rank.
     pub fn restrict(&self, episode: &mut Trajectory) {
-        for state in 0..episode.allowed.len() {
+        let narrowed = |(state, allowed): (usize, &ActionMask)| {
             let end = episode.decisions.get(state).map_or(episode.tokens.len(), |&last| last as usize + 1);
-            let candidates = self.most_probable(&episode.tokens[..end], &episode.allowed[state]);
-            let taken = episode.actions.get(state).copied();
-            episode.allowed[state] = ActionMask::listed(candidates.into_iter().chain(taken));
-        }
+            let candidates = self.most_probable(&episode.tokens[..end], allowed);
+            ActionMask::listed(candidates.into_iter().chain(episode.actions.get(state).copied()))
+        };
+        let allowed = episode.allowed.iter().enumerate().map(narrowed).collect();
+        episode.allowed = allowed;
     }
 }
 

@@ -212,9 +212,10 @@ impl<'a> Training<'a> {
             |name: &str| parts.get(name).ok_or_else(|| dqn_core::CoreError::MissingPart { part: name.to_owned() });
         let unfit = |name: &str, message: String| dqn_core::CoreError::Unfit { part: name.to_owned(), message };
         let state = serde_json::from_slice(part(STATE)?).map_err(|error| unfit(STATE, error.to_string()))?;
-        let replay = postcard::from_bytes(part(REPLAY)?).map_err(|error| unfit(REPLAY, error.to_string()))?;
+        let replay: Replay = postcard::from_bytes(part(REPLAY)?).map_err(|error| unfit(REPLAY, error.to_string()))?;
         self.learner.load(parts)?;
-        (self.state, self.replay) = (state, replay);
+        self.state = state;
+        self.replay.resume(replay);
         self.acting = self.learner.acting();
         Ok(())
     }

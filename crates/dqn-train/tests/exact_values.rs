@@ -153,6 +153,16 @@ fn distributions_have_the_exact_means() {
 }
 
 #[test]
+fn implicit_distributions_have_the_exact_means() {
+    let implicit = r#"distribution = { kind = "implicit", n_cosines = 16 }"#;
+    let gate = r#"{ kind = "tabular", name = "gate" }"#;
+    check_network(gate, &TabularName::Gate.build(), 0.5, r#"bootstrap = { kind = "double" }"#, implicit);
+    let probe = r#"{ kind = "probe", name = "observed_action_reward" }"#;
+    let [.., name] = ProbeName::ALL;
+    check_network(probe, &name.build(), 0.99, r#"bootstrap = { kind = "max" }"#, implicit);
+}
+
+#[test]
 fn noise_leaves_the_values_exact() {
     let table = TabularName::Corridor.build();
     check_network(r#"{ kind = "tabular", name = "corridor" }"#, &table, 0.8, "", "noise = 0.1");

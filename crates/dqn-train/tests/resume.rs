@@ -6,11 +6,14 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::tensor::Device;
+use dqn_mdp::Seed;
 use dqn_train::config::ExperimentConfig;
 use dqn_train::experiment::Experiment;
 use dqn_train::run::checkpoint::Which;
 use dqn_train::run::directory::RunDirectory;
 use dqn_train::runner::{self, Event, Observer, RunEnd};
+use dqn_train::training::Training;
+use rand::RngExt;
 
 const CONFIG: &str = r#"
     [corpus]
@@ -99,19 +102,20 @@ fn metrics(path: &Path) -> Vec<(u64, String, u64)> {
         .collect()
 }
 
-fn check(device: &Device) {
+/// A run of `config`, undisturbed and interrupted: twice by request, `rounds` after its begin and again later, then once
+/// so that what was learned after the last checkpoint is lost, as when the process is killed.
+fn check(config: &str, device: &Device, rounds: [usize; 3]) {
     let experiment =
-        Experiment::build(ExperimentConfig::from_toml(CONFIG, "test", &[]).unwrap(), None, device).unwrap();
+        Experiment::build(ExperimentConfig::from_toml(config, "test", &[]).unwrap(), None, device).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let (whole, broken) = (folder.path().join("whole"), folder.path().join("broken"));
     assert!(run(&experiment, &whole, device, false, None));
 
-    // Stops by request twice; then what was learned after the last checkpoint is lost, as when the process is killed.
-    assert!(!run(&experiment, &broken, device, false, Some(6)));
-    assert!(!run(&experiment, &broken, device, true, Some(2)));
+    assert!(!run(&experiment, &broken, device, false, Some(rounds[0])));
+    assert!(!run(&experiment, &broken, device, true, Some(rounds[1])));
     let checkpoints = RunDirectory::open(&broken).unwrap().checkpoints();
     let last = std::fs::read(checkpoints.path(Which::Last)).unwrap();
-    assert!(!run(&experiment, &broken, device, true, Some(2)));
+    assert!(!run(&experiment, &broken, device, true, Some(rounds[2])));
     std::fs::write(checkpoints.path(Which::Last), last).unwrap();
     assert!(run(&experiment, &broken, device, true, None));
 
@@ -128,11 +132,190 @@ fn check(device: &Device) {
 
 #[test]
 fn resumed_runs_end_in_the_same_bits_on_flex() {
-    check(&Device::flex());
+    check(CONFIG, &Device::flex(), [6, 2, 2]);
 }
 
 #[test]
 #[expect(deprecated, reason = "burn-ndarray is one of the backends this project promises")]
 fn resumed_runs_end_in_the_same_bits_on_ndarray() {
-    check(&Device::ndarray());
+    check(CONFIG, &Device::ndarray(), [6, 2, 2]);
+}
+
+/// Ten updates, one a round, of a small network; what is missing are the tables `network`, `learner` and those after them.
+const VARIANT: &str = r#"
+    [corpus]
+    source = { builtin = "verse-zh" }
+    [split]
+    [tokenizer]
+    kind = "char"
+    max_tokens = 60
+    [environment]
+    kind = "generation"
+    n_prompt_tokens = 1
+    max_tokens = 6
+    [[reward.terms]]
+    kind = "repetition"
+    [evaluation]
+    n_episodes = 2
+    n_episodes_while_training = 2
+"#;
+
+/// The rhythm of a run that plays.
+const PLAYED: &str = r#"
+    parallel_episodes = 4
+    stop_after = { updates = 10 }
+    checkpoint_every_updates = 3
+    evaluate_every_updates = 4
+"#;
+
+/// A variant is interrupted at rounds drawn by its name: anywhere, also where no checkpoint was due.
+fn check_variant(name: &str, tables: &str) {
+    let mut rng = Seed(1).stream(name);
+    let rounds = [rng.random_range(1..5), rng.random_range(1..3), rng.random_range(1..3)];
+    check(&format!("{VARIANT}{tables}"), &Device::flex(), rounds);
+}
+
+#[test]
+fn a_rainbow_resumes_with_its_priorities_and_noise() {
+    let tables = r#"
+        [network]
+        embedding_width = 8
+        torso = { kind = "gru", width = 8 }
+        distribution = { kind = "categorical", low = -2.0, high = 2.0, n_atoms = 7 }
+        noise = 0.5
+        [learner]
+        bootstrap = { kind = "double" }
+        n_step = 3
+        batch_windows = 6
+        window_steps = 3
+        target_update = { kind = "hard", every_updates = 4 }
+        [replay]
+        capacity_steps = 40
+        warmup_steps = 1
+        priority = { alpha = 0.6, beta = { kind = "linear", start = 0.4, end = 1.0, over = { updates = 10 } } }
+        [exploration]
+        kind = "epsilon_greedy"
+        epsilon = { kind = "constant", value = 0.0 }
+        [training]"#;
+    check_variant("rainbow", &format!("{tables}{PLAYED}"));
+}
+
+#[test]
+fn implicit_quantiles_resume_with_their_levels() {
+    let tables = r#"
+        [network]
+        embedding_width = 8
+        torso = { kind = "mlp", window_tokens = 3, hidden = [8] }
+        distribution = { kind = "implicit", n_cosines = 4, n_samples = 3, n_target_samples = 2, n_acting_samples = 4 }
+        [learner]
+        bootstrap = { kind = "double" }
+        batch_windows = 6
+        window_steps = 2
+        target_update = { kind = "polyak", rate = 0.1 }
+        optimizer = { kind = "rms_prop", learning_rate = { kind = "constant", value = 1e-3 }, momentum = 0.5 }
+        [replay]
+        capacity_steps = 40
+        warmup_steps = 1
+        [training]"#;
+    check_variant("implicit", &format!("{tables}{PLAYED}"));
+}
+
+#[test]
+fn imitation_of_text_resumes() {
+    check_variant(
+        "imitation",
+        r#"
+        [network]
+        embedding_width = 8
+        torso = { kind = "gru", width = 8 }
+        head = { kind = "scalar" }
+        dropout = 0.2
+        [learner]
+        objective = { kind = "imitation" }
+        batch_windows = 6
+        window_steps = 6
+        [exploration]
+        kind = "boltzmann"
+        temperature = { kind = "constant", value = 1.0 }
+        [training]
+        source = { kind = "text", best_fraction = 0.5 }
+        stop_after = { updates = 10 }
+        checkpoint_every_updates = 3
+        evaluate_every_updates = 4"#,
+    );
+}
+
+#[test]
+fn lambda_returns_of_fresh_episodes_resume() {
+    let tables = r#"
+        [network]
+        embedding_width = 8
+        torso = { kind = "gru", width = 8 }
+        layer_norm = true
+        [learner]
+        bootstrap = { kind = "max" }
+        lambda = 0.65
+        target_update = { kind = "hard", every_updates = 1 }
+        batch_windows = 6
+        window_steps = 6
+        [replay]
+        warmup_steps = 1
+        only_fresh = true
+        [training]
+        updates_per_round = 2
+        parallel_episodes = 4
+        stop_after = { updates = 20 }
+        checkpoint_every_updates = 3
+        evaluate_every_updates = 8"#;
+    check_variant("pqn", tables);
+}
+
+/// The other settings are those of a textbook DQN.
+fn check_torso(torso: &str) {
+    let tables = format!(
+        r#"
+        [network]
+        embedding_width = 8
+        torso = {torso}
+        [learner]
+        batch_windows = 6
+        window_steps = 3
+        context_tokens = 2
+        optimizer = {{ kind = "adam_w", learning_rate = {{ kind = "constant", value = 1e-3 }} }}
+        [replay]
+        capacity_steps = 40
+        warmup_steps = 1
+        [training]"#
+    );
+    check_variant(torso, &format!("{tables}{PLAYED}"));
+}
+
+#[test]
+fn every_torso_resumes() {
+    check_torso(r#"{ kind = "lstm", width = 8, n_layers = 2 }"#);
+    check_torso(r#"{ kind = "cnn", width = 8, kernel_size = 2, n_layers = 2 }"#);
+    check_torso(r#"{ kind = "transformer", width = 8, n_heads = 2, n_layers = 1, expansion = 2 }"#);
+}
+
+#[test]
+fn a_checkpoint_of_another_variant_is_refused() {
+    let built = |distribution: &str| {
+        let tables = format!(
+            "[network]\nembedding_width = 4\ntorso = {{ kind = \"gru\", width = 4 }}\n{distribution}\n[learner]\nbootstrap = {{ kind = \"max\" }}"
+        );
+        Experiment::build(
+            ExperimentConfig::from_toml(&format!("{VARIANT}{tables}"), "test", &[]).unwrap(),
+            None,
+            &Device::flex(),
+        )
+        .unwrap()
+    };
+    let implicit = "distribution = { kind = \"implicit\", n_cosines = 4 }";
+    let categorical = "distribution = { kind = \"categorical\", low = -1.0, high = 1.0, n_atoms = 5 }";
+    let (saved, other) = (built(implicit), built(categorical));
+    let device = Device::flex();
+    let parts = Training::new(&saved, &device).unwrap().save().unwrap();
+    let refused = Training::new(&other, &device).unwrap().load(&parts).unwrap_err().to_string();
+    assert!(refused.contains("online"), "{refused}");
+    Training::new(&saved, &device).unwrap().load(&parts).unwrap();
 }

@@ -15,7 +15,7 @@ const KL: &str = "bootstrap = { kind = \"kl\"";
 
 #[test]
 fn each_fault_is_refused_with_its_place_and_what_is_allowed() {
-    let table: [(&str, &str, &[&str]); 9] = [
+    let table: [(&str, &str, &[&str]); 10] = [
         ("n_prompt_tokens = 1", "n_promt_tokens = 1", &["environment.n_promt_tokens", "n_prompt_tokens"]),
         ("max_tokens = 6", "max_tokens = \"six\"", &["environment.max_tokens", "six", "integer"]),
         ("order = 2", "order = 9", &["prior.order: found the integer 9", "from 2 to 5"]),
@@ -24,6 +24,7 @@ fn each_fault_is_refused_with_its_place_and_what_is_allowed() {
         (KL, &format!("value_rescaling = 0.01\n{KL}"), &["learner.value_rescaling", "0.01", "nats"]),
         (KL, "munchausen = {}\nbootstrap = { kind = \"max\" } # {", &["learner.munchausen", "soft and kl"]),
         ("[network]", "[network]\ndistribution = { kind = \"quantile\" }", &["learner.bootstrap", "max or double"]),
+        ("[network]", "[network]\ndistribution = { kind = \"implicit\" }", &["learner.bootstrap", "max or double"]),
         ("name = \"tiny\"", "name = tiny", &["tiny.toml is not valid TOML", "name = tiny"]),
     ];
     for (old, new, parts) in table {
