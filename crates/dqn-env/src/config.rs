@@ -1,9 +1,12 @@
 //! Which environment a run uses, as its configuration says it.
 
+use dqn_mdp::{Environment, Seed};
+use dqn_text::Vocab;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{ProbeName, TabularName};
+use crate::deep_sea::deep_sea;
+use crate::{CopyString, EnvError, Memory, ProbeName, Tabular, TabularName};
 
 /// The task a policy learns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -48,6 +51,95 @@ pub enum EnvironmentConfig {
         /// Which one.
         name: TabularName,
     },
+    /// Write a random string once more: each right symbol earns `1 / length`, a wrong one ends the episode. Training,
+    /// validation and test draw their strings apart from each other.
+    Copy {
+        /// Symbols of a string. Default 8, of 10: too many strings to know each.
+        #[serde(default = "default_length")]
+        #[schemars(range(min = 1, max = 10000))]
+        length: usize,
+        /// Symbols to choose from. Default 10.
+        #[serde(default = "default_n_symbols")]
+        #[schemars(range(min = 2, max = 100000))]
+        n_symbols: usize,
+    },
+    /// A cue, a corridor in which only going on is allowed, and a junction at which the answer that equals the cue earns
+    /// 1: a network that reads no more than the last `delay + 1` tokens can only guess.
+    Memory {
+        /// Steps of the corridor. Default 20.
+        #[serde(default = "default_delay")]
+        #[schemars(range(min = 1, max = 100000))]
+        delay: usize,
+        /// Cues, and answers. Default 2, left and right.
+        #[serde(default = "default_n_cues")]
+        #[schemars(range(min = 2, max = 100000))]
+        n_cues: usize,
+    },
+    /// A square in which only as many steps to the right as it has columns find a treasure, and each step to the right
+    /// before it costs: who tries an action at random now and then needs about `2^size` episodes.
+    DeepSea {
+        /// Rows and columns. Default 10, the smallest of Osband et al. 2020.
+        #[serde(default = "default_size")]
+        #[schemars(range(min = 1, max = 100))]
+        size: usize,
+        /// Seed of the draw that tells for each cell which action goes to the right. Default 0, apart from the run's seed
+        /// so that runs are compared on the same square.
+        #[serde(default)]
+        mapping_seed: u64,
+    },
+}
+
+/// A task that brings its own text.
+pub struct SelfContained {
+    /// The vocabulary of its states.
+    pub vocab: Vocab,
+    /// The task.
+    pub environment: Box<dyn Environment>,
+}
+
+impl EnvironmentConfig {
+    /// The task, where it needs no corpus. `indexed` is the seed of the starts that an index names, where the task draws
+    /// them.
+    ///
+    /// # Errors
+    /// [`EnvError::TaskValue`] for a value that makes no task.
+    pub fn self_contained(&self, indexed: Seed) -> Result<Option<SelfContained>, EnvError> {
+        let of_table = |table: Tabular| SelfContained { vocab: table.vocab().clone(), environment: Box::new(table) };
+        Ok(Some(match *self {
+            Self::NextToken { .. } | Self::Generation { .. } => return Ok(None),
+            Self::Probe { name } => of_table(name.build()),
+            Self::Tabular { name } => of_table(name.build()),
+            Self::DeepSea { size, mapping_seed } => of_table(deep_sea(size, Seed(mapping_seed))?),
+            Self::Copy { length, n_symbols } => {
+                let task = CopyString::new(length, n_symbols, indexed)?;
+                SelfContained { vocab: task.vocab().clone(), environment: Box::new(task) }
+            }
+            Self::Memory { delay, n_cues } => {
+                let task = Memory::new(delay, n_cues)?;
+                SelfContained { vocab: task.vocab().clone(), environment: Box::new(task) }
+            }
+        }))
+    }
+}
+
+fn default_length() -> usize {
+    8
+}
+
+fn default_n_symbols() -> usize {
+    10
+}
+
+fn default_delay() -> usize {
+    20
+}
+
+fn default_n_cues() -> usize {
+    2
+}
+
+fn default_size() -> usize {
+    10
 }
 
 fn default_n_prompt_tokens() -> usize {
@@ -84,10 +176,35 @@ mod tests {
             read(json!({ "kind": "tabular", "name": "gate" })),
             Ok(EnvironmentConfig::Tabular { name: TabularName::Gate })
         );
+        assert_eq!(read(json!({ "kind": "copy" })), Ok(EnvironmentConfig::Copy { length: 8, n_symbols: 10 }));
+        assert_eq!(
+            read(json!({ "kind": "memory", "delay": 5 })),
+            Ok(EnvironmentConfig::Memory { delay: 5, n_cues: 2 })
+        );
+        assert_eq!(read(json!({ "kind": "deep_sea" })), Ok(EnvironmentConfig::DeepSea { size: 10, mapping_seed: 0 }));
         let error = read(json!({ "kind": "next_token", "max_tokens": 3 })).unwrap_err();
         assert!(error.contains("unknown field `max_tokens`"), "{error}");
         let error = read(json!({ "kind": "probe", "name": "gate" })).unwrap_err();
         assert!(error.contains("unknown variant `gate`"), "{error}");
+    }
+
+    #[test]
+    fn tasks_without_a_corpus_bring_their_vocabulary() {
+        for (config, n_tokens, n_actions, n_starts) in [
+            (EnvironmentConfig::Probe { name: ProbeName::ActionReward }, 4 + 1 + 2, 2, 1),
+            (EnvironmentConfig::Tabular { name: TabularName::Gate }, 4 + 3 + 2, 2, 3),
+            (EnvironmentConfig::Copy { length: 3, n_symbols: 5 }, 4 + 5 + 1, 5, 125),
+            (EnvironmentConfig::Memory { delay: 3, n_cues: 4 }, 4 + 4 + 2, 1 + 4, 4),
+            (EnvironmentConfig::DeepSea { size: 3, mapping_seed: 0 }, 4 + 9 + 2, 2, 1),
+        ] {
+            let SelfContained { vocab, environment } = config.self_contained(Seed(0)).unwrap().unwrap();
+            let found = (vocab.len(), environment.actions().len(), environment.n_starts());
+            assert_eq!(found, (n_tokens, n_actions, n_starts), "{config:?}");
+        }
+        let over_text = EnvironmentConfig::NextToken { n_prompt_tokens: 0 };
+        assert!(over_text.self_contained(Seed(0)).unwrap().is_none());
+        let empty = EnvironmentConfig::Copy { length: 0, n_symbols: 5 };
+        assert!(matches!(empty.self_contained(Seed(0)), Err(EnvError::TaskValue { key: "length", .. })));
     }
 
     #[test]

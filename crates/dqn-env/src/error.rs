@@ -199,6 +199,18 @@ pub enum EnvError {
         /// The reward.
         reward: f32,
     },
+    /// A task was asked for that there is nothing to learn from.
+    #[error("the task {task} has {key} = {found}; it must be at least {least}")]
+    TaskValue {
+        /// The task.
+        task: &'static str,
+        /// The key of its settings.
+        key: &'static str,
+        /// The value.
+        found: usize,
+        /// The smallest that makes a task.
+        least: usize,
+    },
     /// A table is limited to no steps at all.
     #[error("the step limit of the table is 0; it must be at least 1")]
     TableStepLimit,
@@ -215,4 +227,11 @@ pub enum EnvError {
         /// The largest change of the last sweep.
         change: f64,
     },
+}
+
+impl EnvError {
+    /// Refuses a setting of a task that is below `least`.
+    pub(crate) fn check_value(task: &'static str, key: &'static str, found: usize, least: usize) -> Result<(), Self> {
+        if found >= least { Ok(()) } else { Err(Self::TaskValue { task, key, found, least }) }
+    }
 }

@@ -2,12 +2,16 @@
 //!
 //! An environment says what may be written and when a text is over: [`NextToken`] hides texts and asks for them token
 //! by token, [`Generation`] lets a policy write freely after a prompt, and [`Tabular`] wraps small decision processes
-//! whose exact values are known, the [`ProbeName`]s among them. What free text is worth is said by [`reward`]: a
+//! whose exact values are known, the [`ProbeName`]s among them. Three ask for one ability each: [`CopyString`] to read a
+//! string and write it again, [`Memory`] to keep a token in mind, and [`deep_sea`] to explore. What free text is worth is said by [`reward`]: a
 //! weighted sum of named terms, asked once for a batch of finished episodes.
 
 mod config;
+mod copy;
+mod deep_sea;
 mod error;
 mod generation;
+mod memory;
 mod next_token;
 mod probe;
 pub mod reward;
@@ -15,9 +19,12 @@ mod start;
 mod tabular;
 mod tabular_examples;
 
-pub use config::EnvironmentConfig;
+pub use config::{EnvironmentConfig, SelfContained};
+pub use copy::CopyString;
+pub use deep_sea::deep_sea;
 pub use error::EnvError;
 pub use generation::Generation;
+pub use memory::Memory;
 pub use next_token::NextToken;
 pub use probe::ProbeName;
 pub use reward::{LineForm, RewardConfig, RewardContext, RewardSum};

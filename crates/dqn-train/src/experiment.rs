@@ -9,13 +9,14 @@ use dqn_core::objective::Objective;
 use dqn_core::policy::Exploration;
 use dqn_core::{BatchBuilder, Policy, Prior, Progress};
 use dqn_env::reward::LineForm;
-use dqn_env::{EnvironmentConfig, Generation, NextToken, ProbeName, RewardContext, RewardSum, Tabular, TabularName};
+use dqn_env::{EnvironmentConfig, Generation, NextToken, RewardContext, RewardSum, SelfContained};
 use dqn_mdp::{ActionTable, Environment, PositionEncoder, Seed, Start, TokenId, Trajectory};
 use dqn_model::{HeadConfig, TextQNetwork};
 use dqn_score::{NgramConfig, NgramLm};
 use dqn_text::split::Split;
 use dqn_text::tokenizer::TextTokenizer;
 use dqn_text::{Segmenter, Special, Tokenizer, Vocab};
+use rand::RngExt;
 
 use crate::candidates::{Candidates, OfCandidates};
 use crate::config::{CandidatesConfig, ExperimentConfig, InitialParameters, PositionConfig, PriorConfig};
@@ -67,10 +68,16 @@ pub struct Task {
 }
 
 enum TaskKind {
-    Generation { max_tokens: usize, min_tokens: usize },
-    NextToken { texts: Arc<[Vec<TokenId>]>, n_prompt_tokens: usize },
-    Probe(ProbeName),
-    Tabular(TabularName),
+    Generation {
+        max_tokens: usize,
+        min_tokens: usize,
+    },
+    NextToken {
+        texts: Arc<[Vec<TokenId>]>,
+        n_prompt_tokens: usize,
+    },
+    /// The seed is that of the starts an index names.
+    SelfContained(EnvironmentConfig, Seed),
 }
 
 impl Experiment {
@@ -146,14 +153,8 @@ impl Experiment {
     }
 
     fn without_text(config: ExperimentConfig) -> Result<Self, TrainError> {
-        let (actions, vocab) = match config.environment {
-            EnvironmentConfig::Probe { name } => of_table(&name.build()),
-            EnvironmentConfig::Tabular { name } => of_table(&name.build()),
-            EnvironmentConfig::NextToken { .. } | EnvironmentConfig::Generation { .. } => {
-                let message = "a task over text was accepted without a corpus".to_owned();
-                return Err(TrainError::Internal { message });
-            }
-        };
+        let SelfContained { vocab, environment } = self_contained(&config.environment, Seed(0))?;
+        let actions = Arc::new(environment.actions().clone());
         let positions = position_encoder(&config.positions, &vocab)?;
         Ok(Self {
             config,
@@ -233,8 +234,15 @@ impl Experiment {
                 let kind = TaskKind::NextToken { texts: texts.into(), n_prompt_tokens: *n_prompt_tokens };
                 task(kind, None)
             }
-            EnvironmentConfig::Probe { name } => task(TaskKind::Probe(*name), None),
-            EnvironmentConfig::Tabular { name } => task(TaskKind::Tabular(*name), None),
+            EnvironmentConfig::Probe { .. }
+            | EnvironmentConfig::Tabular { .. }
+            | EnvironmentConfig::Copy { .. }
+            | EnvironmentConfig::Memory { .. }
+            | EnvironmentConfig::DeepSea { .. } => {
+                // Each part has strings of its own; those of training are only evaluated on.
+                let starts = Seed(self.config.evaluation.seed).stream(&format!("starts {split}")).random();
+                task(TaskKind::SelfContained(self.config.environment, Seed(starts)), None)
+            }
         })
     }
 
@@ -366,8 +374,7 @@ impl Task {
             TaskKind::NextToken { texts, n_prompt_tokens } => {
                 TaskKind::NextToken { texts: Arc::clone(texts), n_prompt_tokens: *n_prompt_tokens }
             }
-            TaskKind::Probe(name) => TaskKind::Probe(*name),
-            TaskKind::Tabular(name) => TaskKind::Tabular(*name),
+            TaskKind::SelfContained(config, starts) => TaskKind::SelfContained(*config, *starts),
         };
         let prompts = self.prompts.as_ref().map(|prompts| prompts.distinct(most, seed));
         Self { environment, actions: Arc::clone(&self.actions), candidates: self.candidates.clone(), prompts }
@@ -408,8 +415,7 @@ impl Task {
             TaskKind::NextToken { texts, n_prompt_tokens } => {
                 Box::new(NextToken::with_prompt(Arc::clone(texts), actions, *n_prompt_tokens)?)
             }
-            TaskKind::Probe(name) => Box::new(name.build()),
-            TaskKind::Tabular(name) => Box::new(name.build()),
+            TaskKind::SelfContained(config, starts) => self_contained(config, *starts)?.environment,
         })
     }
 
@@ -484,8 +490,9 @@ fn prompt_length(environment: &EnvironmentConfig) -> Option<PromptLength> {
     }
 }
 
-fn of_table(tabular: &Tabular) -> (Arc<ActionTable>, Vocab) {
-    (Arc::new(tabular.actions().clone()), tabular.vocab().clone())
+fn self_contained(config: &EnvironmentConfig, starts: Seed) -> Result<SelfContained, TrainError> {
+    let message = || "a task over text was accepted without a corpus".to_owned();
+    config.self_contained(starts)?.ok_or_else(|| TrainError::Internal { message: message() })
 }
 
 fn position_encoder(config: &PositionConfig, vocab: &Vocab) -> Result<PositionEncoder, TrainError> {

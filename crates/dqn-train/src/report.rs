@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::tensor::Device;
 use dqn_core::{Policy, Progress, QNetwork};
+use dqn_env::EnvironmentConfig;
 use dqn_mdp::Trajectory;
 use dqn_model::TextQNetwork;
 use dqn_text::split::Split;
@@ -16,9 +17,10 @@ use crate::stats::paired_difference;
 
 /// The splits a result is reported on: one where all parts of the run see the same text.
 pub fn reported(experiment: &Experiment) -> &'static [Split] {
-    match experiment.config.split {
-        Some(_) => &[Split::Train, Split::Validation, Split::Test],
-        None => &[Split::Train],
+    let draws_starts = matches!(experiment.config.environment, EnvironmentConfig::Copy { .. });
+    match experiment.config.split.is_some() || draws_starts {
+        true => &[Split::Train, Split::Validation, Split::Test],
+        false => &[Split::Train],
     }
 }
 
