@@ -121,7 +121,7 @@ impl RunProgress {
         }
         figures.extend(loss.map(|loss| format!("loss {loss:.5}")));
         figures.push(format!("{} {exploration:.3}", self.exploration));
-        figures.extend(self.speed.per_second.map(|speed| format!("{speed:.0} tokens/s")));
+        figures.extend(self.speed.per_second.map(|speed| format!("{speed:.0} steps/s")));
         figures.join(", ")
     }
 }
@@ -224,6 +224,7 @@ fn evaluated(evaluation: &Evaluation) -> String {
     let figures = [
         Some(format!("return {}", table::interval(evaluation.episode_return))),
         evaluation.form_kept.map(|share| format!("form kept {}", table::percent(share))),
+        evaluation.policy_perplexity.map(|perplexity| format!("policy perplexity {perplexity:.1}")),
         evaluation.reference_perplexity.map(|perplexity| format!("judge perplexity {perplexity:.1}")),
         evaluation.distinct_2.map(|share| format!("distinct-2 {share:.3}")),
     ];

@@ -23,10 +23,10 @@ pub(crate) struct RunReport<'a> {
 pub(crate) struct Speed {
     /// Seconds of training and of the evaluations in between.
     pub(crate) wall_seconds: f64,
-    /// Tokens written in a second of acting.
-    pub(crate) acting_tokens_per_second: f64,
-    /// Tokens written in a second of the whole.
-    pub(crate) tokens_per_second: f64,
+    /// Actions taken in a second of acting; each writes a token or more.
+    pub(crate) acting_steps_per_second: f64,
+    /// Actions taken in a second of the whole.
+    pub(crate) steps_per_second: f64,
 }
 
 impl Speed {
@@ -35,15 +35,15 @@ impl Speed {
         let last = records.last()?;
         let (mut n_steps, mut acting_seconds) = (0, 0.0);
         for record in records {
-            if let Some(speed) = record.scalars.get("speed/acting_tokens_per_second").filter(|speed| **speed > 0.0) {
+            if let Some(speed) = record.scalars.get("speed/acting_steps_per_second").filter(|speed| **speed > 0.0) {
                 acting_seconds += (record.step - n_steps) as f64 / speed;
                 n_steps = record.step;
             }
         }
         let speed = Self {
             wall_seconds: last.wall_seconds,
-            acting_tokens_per_second: n_steps as f64 / acting_seconds,
-            tokens_per_second: last.step as f64 / last.wall_seconds,
+            acting_steps_per_second: n_steps as f64 / acting_seconds,
+            steps_per_second: last.step as f64 / last.wall_seconds,
         };
         (acting_seconds > 0.0 && last.wall_seconds > 0.0).then_some(speed)
     }
@@ -93,11 +93,11 @@ pub(crate) fn text(RunReport { speed, report }: &RunReport<'_>) -> String {
     if let Some(signature) = report.rows.iter().find_map(|row| row.bleu_signature.as_ref()) {
         facts.push(format!("BLEU signature: {signature}"));
     }
-    facts.push(format!("Learned from {episodes} episodes of {steps} tokens, in {updates} updates"));
-    if let Some(Speed { wall_seconds, acting_tokens_per_second, tokens_per_second }) = speed {
+    facts.push(format!("Learned from {episodes} episodes of {steps} steps, in {updates} updates"));
+    if let Some(Speed { wall_seconds, acting_steps_per_second, steps_per_second }) = speed {
         facts.push(format!(
-            "Wall time {wall_seconds:.1} s; {tokens_per_second:.0} tokens/s, and {acting_tokens_per_second:.0} \
-             tokens/s of the time spent acting"
+            "Wall time {wall_seconds:.1} s; {steps_per_second:.0} steps/s, and {acting_steps_per_second:.0} \
+             steps/s of the time spent acting"
         ));
     }
     blocks.push(facts.join("\n"));
@@ -201,7 +201,7 @@ mod tests {
     }
 
     fn record(step: u64, wall_seconds: f64, speed: Option<f64>) -> Record {
-        let scalars = speed.map(|speed| ("speed/acting_tokens_per_second".to_owned(), speed));
+        let scalars = speed.map(|speed| ("speed/acting_steps_per_second".to_owned(), speed));
         Record { update: 0, step, episode: 0, wall_seconds, scalars: BTreeMap::from_iter(scalars) }
     }
 
@@ -209,7 +209,7 @@ mod tests {
     fn speed_weighs_rounds_by_their_time() {
         // 100 tokens in 1 s and 300 tokens in 1 s of acting; 400 in 4 s of everything.
         let records = [record(100, 1.5, Some(100.0)), record(100, 2.0, None), record(400, 4.0, Some(300.0))];
-        let expected = Speed { wall_seconds: 4.0, acting_tokens_per_second: 200.0, tokens_per_second: 100.0 };
+        let expected = Speed { wall_seconds: 4.0, acting_steps_per_second: 200.0, steps_per_second: 100.0 };
         assert_eq!(Speed::of(&records), Some(expected));
         assert_eq!(Speed::of(&[]), None);
         assert_eq!(Speed::of(&[record(0, 1.0, None)]), None);
@@ -217,14 +217,14 @@ mod tests {
 
     #[test]
     fn the_text_has_a_block_for_each_split_and_the_facts() {
-        let speed = Some(Speed { wall_seconds: 12.0, acting_tokens_per_second: 900.0, tokens_per_second: 53.3 });
+        let speed = Some(Speed { wall_seconds: 12.0, acting_steps_per_second: 900.0, steps_per_second: 53.3 });
         let text = text(&RunReport { speed, report: &report() });
         let places: Vec<usize> = [
             "On train prompts (2 episodes):",
             "On test prompts",
             "minus test prompts): 0.250",
-            "40 episodes of 640 tokens, in 20 updates",
-            "Wall time 12.0 s; 53 tokens/s, and 900",
+            "40 episodes of 640 steps, in 20 updates",
+            "Wall time 12.0 s; 53 steps/s, and 900",
             "春风aa  (return -1.000)\n    -> 春风又绿  (return 0.500)",
         ]
         .map(|part| text.find(part).unwrap_or_else(|| panic!("{part:?} is missing in:\n{text}")))

@@ -1,7 +1,9 @@
 //! The one input of every learner: windows of trajectories, padded to a rectangle.
 
+use std::collections::BTreeSet;
+
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use dqn_mdp::{ActionMask, PositionEncoder, TokenId};
+use dqn_mdp::{ActionId, ActionMask, PositionEncoder, TokenId};
 
 use crate::network::SequenceInput;
 use crate::prior::Prior;
@@ -66,6 +68,9 @@ pub struct SequenceBatch {
     pub mask: Option<Vec<f32>>,
     /// Log-probability of every action under the prior: `[batch, states, actions]`, where a prior was given.
     pub log_prior: Option<Vec<f32>>,
+    /// The actions that this batch is about, where it is not about all: every `actions` above counts them from 0 in this
+    /// order, and the network must be [considering](crate::QNetwork::considering) them.
+    pub considered: Option<Vec<i64>>,
 }
 
 impl BatchBuilder {
@@ -74,6 +79,35 @@ impl BatchBuilder {
     /// # Panics
     /// When there are no windows.
     pub fn build(&self, windows: &[Window<'_>], prior: Option<&dyn Prior>) -> SequenceBatch {
+        self.build_of(windows, prior, None)
+    }
+
+    /// The batch of `windows` about the actions only that one of their states allows or takes.
+    ///
+    /// Where a state allows all actions this is [`BatchBuilder::build`].
+    ///
+    /// # Panics
+    /// When there are no windows.
+    pub fn build_of_allowed(&self, windows: &[Window<'_>], prior: Option<&dyn Prior>) -> SequenceBatch {
+        let mut considered = BTreeSet::new();
+        for window in windows {
+            for (index, state) in self.span(window).states.iter().enumerate() {
+                if state.allowed == &ActionMask::All {
+                    return self.build(windows, prior);
+                }
+                considered.extend(state.allowed.iter(self.n_actions));
+                considered.extend(window.trajectory.actions.get(window.start + index));
+            }
+        }
+        self.build_of(windows, prior, Some(considered.into_iter().collect()))
+    }
+
+    fn build_of(
+        &self,
+        windows: &[Window<'_>],
+        prior: Option<&dyn Prior>,
+        considered: Option<Vec<ActionId>>,
+    ) -> SequenceBatch {
         assert!(!windows.is_empty(), "a batch holds at least one window");
         let spans: Vec<TextSpan<'_>> = windows.iter().map(|window| self.span(window)).collect();
         let n_tokens = spans.iter().map(|span| span.tokens().len()).max().unwrap_or(0);
@@ -81,7 +115,7 @@ impl BatchBuilder {
         let n_states = spans.iter().map(|span| span.states.len()).max().unwrap_or(0);
         let rows = windows.len();
         let is_masked = spans.iter().any(|span| span.states.iter().any(|state| state.allowed != &ActionMask::All));
-        let n_values = rows * n_states * self.n_actions;
+        let n_values = rows * n_states * considered.as_ref().map_or(self.n_actions, Vec::len);
         let mut batch = SequenceBatch {
             n_windows: rows,
             n_tokens,
@@ -99,11 +133,26 @@ impl BatchBuilder {
             state_actions: vec![0; rows * n_states],
             mask: is_masked.then(|| vec![0.0; n_values]),
             log_prior: prior.map(|_| vec![0.0; n_values]),
+            considered: None,
         };
         for (row, (window, span)) in windows.iter().zip(&spans).enumerate() {
             self.fill_text(&mut batch, row, span);
             self.fill_steps(&mut batch, row, window);
-            self.fill_actions(&mut batch, row, span, prior);
+            match &considered {
+                Some(considered) => self.fill_mask_of(&mut batch, row, span, considered),
+                None => self.fill_mask(&mut batch, row, span),
+            }
+        }
+        if let Some(prior) = prior {
+            self.fill_prior(&mut batch, &spans, prior, considered.as_deref());
+        }
+        if let Some(considered) = considered {
+            let place = |action: &mut i64| {
+                // Padded places hold action 0, which need not be there; nothing reads them.
+                *action = considered.binary_search(&ActionId(*action as u32)).unwrap_or(0) as i64;
+            };
+            batch.actions.iter_mut().chain(&mut batch.state_actions).for_each(place);
+            batch.considered = Some(considered.iter().map(|action| i64::from(action.0)).collect());
         }
         batch
     }
@@ -157,16 +206,44 @@ impl BatchBuilder {
         }
     }
 
-    fn fill_actions(&self, batch: &mut SequenceBatch, row: usize, span: &TextSpan<'_>, prior: Option<&dyn Prior>) {
+    fn fill_mask(&self, batch: &mut SequenceBatch, row: usize, span: &TextSpan<'_>) {
+        let Some(mask) = &mut batch.mask else { return };
         for (index, state) in span.states.iter().enumerate() {
             let at = (row * batch.n_states + index) * self.n_actions;
-            let range = at..at + self.n_actions;
-            if let Some(mask) = &mut batch.mask {
-                fill_mask(state.allowed, &mut mask[range.clone()]);
+            fill_mask(state.allowed, &mut mask[at..at + self.n_actions]);
+        }
+    }
+
+    /// [`BatchBuilder::fill_mask`] for some of the actions, in ascending order.
+    fn fill_mask_of(&self, batch: &mut SequenceBatch, row: usize, span: &TextSpan<'_>, considered: &[ActionId]) {
+        let Some(mask) = &mut batch.mask else { return };
+        for (index, state) in span.states.iter().enumerate() {
+            let at = (row * batch.n_states + index) * considered.len();
+            for (value, &action) in mask[at..at + considered.len()].iter_mut().zip(considered) {
+                *value = if state.allowed.allows(action) { 0.0 } else { FORBIDDEN };
             }
-            if let (Some(log_prior), Some(prior)) = (&mut batch.log_prior, prior) {
-                prior.log_probs(&span.text[..=state.last_token], &mut log_prior[range]);
-            }
+        }
+    }
+
+    fn fill_prior(
+        &self,
+        batch: &mut SequenceBatch,
+        spans: &[TextSpan<'_>],
+        prior: &dyn Prior,
+        considered: Option<&[ActionId]>,
+    ) {
+        let Some(log_prior) = &mut batch.log_prior else { return };
+        let n_values = considered.map_or(self.n_actions, <[ActionId]>::len);
+        let (mut states, mut rows) = (Vec::new(), Vec::new());
+        for (span, of_window) in spans.iter().zip(log_prior.chunks_exact_mut(batch.n_states * n_values)) {
+            states.extend(span.states.iter().map(|state| &span.text[..=state.last_token]));
+            rows.extend(of_window.chunks_exact_mut(n_values).take(span.states.len()));
+        }
+        let Some(considered) = considered else { return prior.log_probs_of(&states, rows) };
+        let mut of_all = vec![vec![0.0; self.n_actions]; states.len()];
+        prior.log_probs_of(&states, of_all.iter_mut().map(Vec::as_mut_slice).collect());
+        for (row, of_all) in rows.into_iter().zip(&of_all) {
+            row.iter_mut().zip(considered).for_each(|(value, action)| *value = of_all[action.index()]);
         }
     }
 }
@@ -264,7 +341,7 @@ impl SequenceBatch {
 
 #[cfg(test)]
 mod tests {
-    use dqn_mdp::{ActionId, Outcome, State, Step, Trajectory};
+    use dqn_mdp::{Outcome, State, Step, Trajectory};
 
     use super::*;
 
@@ -312,6 +389,50 @@ mod tests {
         let batch = builder(1, 0).build(&[Window { trajectory: &episode, start: 3, len: 1 }], None);
         assert_eq!((batch.discounts[0], batch.bootstrap_states[0]), (0.5, 1));
         assert_eq!(batch.tokens, [2, 10, 11, 12, 13, 14]);
+    }
+
+    #[test]
+    fn a_batch_of_allowed_actions_says_the_same_of_them() {
+        struct Falling;
+        impl Prior for Falling {
+            fn log_probs(&self, state: &[TokenId], log_probs: &mut [f32]) {
+                for (action, value) in log_probs.iter_mut().enumerate() {
+                    *value = -((state.len() * 10 + action) as f32);
+                }
+            }
+        }
+        let mut episode = episode(Outcome::Truncated);
+        // States allow two or three of the actions 0, 2 and 3, with the one taken; action 1 is nowhere.
+        episode.actions = [3, 0, 2, 3].map(ActionId).to_vec();
+        episode.allowed =
+            [[3, 0], [0, 2], [2, 3], [3, 2], [0, 3]].map(|mask| ActionMask::listed(mask.map(ActionId))).to_vec();
+        let windows =
+            [Window { trajectory: &episode, start: 0, len: 3 }, Window { trajectory: &episode, start: 3, len: 1 }];
+        let whole = builder(1, 0).build(&windows, Some(&Falling));
+        let part = builder(1, 0).build_of_allowed(&windows, Some(&Falling));
+        let considered = part.considered.clone().unwrap();
+        assert_eq!(considered, [0, 2, 3]);
+        let known = |places: &[i64]| places.iter().map(|&place| considered[place as usize]).collect::<Vec<_>>();
+        assert_eq!(known(&part.actions[..3]), whole.actions[..3]);
+        assert_eq!(known(&part.actions[3..4]), whole.actions[3..4]);
+        assert_eq!(known(&part.state_actions), whole.state_actions);
+        for (of_part, of_whole) in [(&part.mask, &whole.mask), (&part.log_prior, &whole.log_prior)] {
+            let of_whole = of_whole.as_ref().unwrap().chunks_exact(4);
+            let expected: Vec<f32> = of_whole.flat_map(|row| [row[0], row[2], row[3]]).collect();
+            assert_eq!(of_part.as_ref().unwrap(), &expected);
+        }
+        let rest = |batch: SequenceBatch| SequenceBatch {
+            actions: Vec::new(),
+            state_actions: Vec::new(),
+            mask: None,
+            log_prior: None,
+            considered: None,
+            ..batch
+        };
+        assert_eq!(rest(part), rest(whole));
+        episode.allowed[4] = ActionMask::All;
+        let windows = [Window { trajectory: &episode, start: 0, len: 4 }];
+        assert_eq!(builder(1, 0).build_of_allowed(&windows, None), builder(1, 0).build(&windows, None));
     }
 
     #[test]

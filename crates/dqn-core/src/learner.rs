@@ -86,9 +86,9 @@ impl<N: QNetwork> DqnLearner<N> {
         Self { target: network.valid(), optimizer: config.optimizer.init(), online: network, config, noise }
     }
 
-    /// The online network without a graph and without noise, to act with.
+    /// The online network without a graph and without noise, over all actions, to act with.
     pub fn acting(&self) -> N {
-        self.online.valid().with_noise(None)
+        self.online.valid().with_noise(None).considering(None).for_acting()
     }
 
     /// TD targets of all steps: `[batch, steps]`.
@@ -316,8 +316,9 @@ impl<N: QNetwork> Learner for DqnLearner<N> {
         let device = self.target.device();
         let mut noise = self.noise.stream(&format!("noise {}", progress.updates));
         device.seed(noise.random());
-        self.online = self.online.clone().with_noise(Some(Seed(noise.random())));
-        self.target = self.target.clone().with_noise(Some(Seed(noise.random())));
+        let considered = batch.considered.as_deref();
+        self.online = self.online.clone().with_noise(Some(Seed(noise.random()))).considering(considered);
+        self.target = self.target.clone().with_noise(Some(Seed(noise.random()))).considering(considered);
         let batch = batch.upload(&device);
         let features = self.online.features(&batch.input.clone().lifted());
         let Comparison { penalty, error, q_taken, target } = self.compare(&batch, features);

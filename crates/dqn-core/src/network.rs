@@ -44,7 +44,7 @@ pub struct StepInput {
 /// `start` and `step`, whose cost does not grow with the length of the text.
 pub trait QNetwork: Module + Sync {
     /// What the network remembers of the texts it reads token by token.
-    type DecodeState: Send;
+    type DecodeState: Clone + Send;
 
     /// Number of actions.
     fn n_actions(&self) -> usize;
@@ -74,6 +74,22 @@ pub trait QNetwork: Module + Sync {
     /// parts stays as it is.
     fn with_noise(self, noise: Option<Seed>) -> Self {
         let _ = noise;
+        self
+    }
+
+    /// The same network with only the actions `considered`, which it counts from 0 in their order, or with all of them.
+    ///
+    /// A network that values actions by their text saves the work for the others where few of very many are candidates;
+    /// any other may stay as it is, and then learns from batches of all actions only.
+    fn considering(self, considered: Option<&[i64]>) -> Self {
+        let _ = considered;
+        self
+    }
+
+    /// The same network, to act with: what depends on its parameters only is computed once.
+    ///
+    /// Such a network is not learned with, since it would not notice that its parameters change.
+    fn for_acting(self) -> Self {
         self
     }
 
@@ -107,6 +123,9 @@ pub trait QNetwork: Module + Sync {
 
     /// Keeps the rows `rows` of a decode state, in that order; a row may be named more than once.
     fn select(&self, state: Self::DecodeState, rows: Tensor<1, Int>) -> Self::DecodeState;
+
+    /// The rows of one decode state and after them those of another.
+    fn join(&self, one: Self::DecodeState, other: Self::DecodeState) -> Self::DecodeState;
 
     /// Where the parameters live.
     fn device(&self) -> Device;

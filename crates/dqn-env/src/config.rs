@@ -23,6 +23,11 @@ pub enum EnvironmentConfig {
         /// Default 2, as in the probe on Chinese verse that the default experiment goes back to.
         #[serde(default = "default_n_prompt_tokens")]
         n_prompt_tokens: usize,
+        /// Lines at the beginning of each text that are given as the prompt, in place of a number of tokens; needs
+        /// texts of several lines (`example = "document"`) and `n_prompt_tokens = 0`. Leave it out to count tokens.
+        #[serde(default)]
+        #[schemars(range(min = 1))]
+        n_prompt_lines: Option<usize>,
         /// Largest number of tokens after `<bos>`, the prompt and `<eos>` included. Default 16: two clauses of seven
         /// characters, the delimiter between them and `<eos>`.
         #[serde(default = "default_max_tokens")]
@@ -68,7 +73,12 @@ mod tests {
         assert_eq!(read(json!({ "kind": "next_token" })), Ok(EnvironmentConfig::NextToken { n_prompt_tokens: 0 }));
         assert_eq!(
             read(json!({ "kind": "generation", "min_tokens": 3 })),
-            Ok(EnvironmentConfig::Generation { n_prompt_tokens: 2, max_tokens: 16, min_tokens: 3 })
+            Ok(EnvironmentConfig::Generation {
+                n_prompt_tokens: 2,
+                n_prompt_lines: None,
+                max_tokens: 16,
+                min_tokens: 3
+            })
         );
         assert_eq!(
             read(json!({ "kind": "tabular", "name": "gate" })),

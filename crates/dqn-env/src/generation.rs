@@ -11,13 +11,18 @@ use crate::{EnvError, start};
 ///
 /// The environment itself rewards nothing: reward terms judge the finished texts. `<eos>` terminates an episode; the
 /// limit truncates it. All lengths count the tokens after `<bos>`, those of the prompt and `<eos>` included.
+///
+/// An action that would pass the limit is not allowed; only where every action would, all are, and the one taken is cut
+/// at the limit. So a table that can write single tokens always fills a text exactly.
 #[derive(Clone, Debug)]
 pub struct Generation {
     prompts: Arc<[Vec<TokenId>]>,
     actions: Arc<ActionTable>,
     max_tokens: usize,
     min_tokens: usize,
-    before_min_tokens: ActionMask,
+    /// What a text allows that still takes one token, two, and so on up to the longest action: before `min_tokens` and
+    /// after. Masks are shared by all states they fit.
+    allowed: Arc<[Vec<ActionMask>; 2]>,
     /// Length of the text, `None` outside an episode.
     n_tokens: Option<usize>,
 }
@@ -41,7 +46,8 @@ impl Generation {
                 return Err(EnvError::PromptToken { prompt, position, token: tokens[position] });
             }
         }
-        Ok(Self { prompts, actions, max_tokens, min_tokens: 0, before_min_tokens: ActionMask::All, n_tokens: None })
+        let allowed = Arc::new([Vec::new(), fitting(&actions, false)]);
+        Ok(Self { prompts, actions, max_tokens, min_tokens: 0, allowed, n_tokens: None })
     }
 
     /// The same task in which `<eos>` is not allowed before the text has `min_tokens` tokens.
@@ -52,18 +58,35 @@ impl Generation {
         if min_tokens >= self.max_tokens {
             return Err(EnvError::MinTokens { min_tokens, max_tokens: self.max_tokens });
         }
-        let ends = |tokens: &[TokenId]| tokens.contains(&Special::Eos.id());
-        let ending: Vec<ActionId> =
-            self.actions.iter().filter(|(_, tokens)| ends(tokens)).map(|(action, _)| action).collect();
-        if min_tokens > 0 && ending.len() == self.actions.len() {
-            return Err(EnvError::NothingButEos { min_tokens, n_actions: ending.len() });
+        let n_ending = self.actions.iter().filter(|(_, tokens)| ends(tokens)).count();
+        if min_tokens > 0 && n_ending == self.actions.len() {
+            return Err(EnvError::NothingButEos { min_tokens, n_actions: n_ending });
         }
         self.min_tokens = min_tokens;
-        if min_tokens > 0 && !ending.is_empty() {
-            self.before_min_tokens = ActionMask::all_but(self.actions.len(), &ending);
-        }
+        let after = self.allowed[1].clone();
+        self.allowed = Arc::new([if min_tokens > 0 { fitting(&self.actions, true) } else { Vec::new() }, after]);
         Ok(self)
     }
+}
+
+fn ends(tokens: &[TokenId]) -> bool {
+    tokens.contains(&Special::Eos.id())
+}
+
+/// For each number of tokens that a text still takes, from 1 to the length of the longest action, the actions it allows:
+/// those that fit, or all where none does; of them those without `<eos>` where the text must go on.
+fn fitting(actions: &ActionTable, must_go_on: bool) -> Vec<ActionMask> {
+    let is_open = |tokens: &[TokenId]| !(must_go_on && ends(tokens));
+    let mask = |room: usize| {
+        let of_length = |most: usize| -> Vec<ActionId> {
+            let fits = |(_, tokens): &(ActionId, &[TokenId])| is_open(tokens) && tokens.len() <= most;
+            actions.iter().filter(fits).map(|(action, _)| action).collect()
+        };
+        let fitting = of_length(room);
+        let chosen = if fitting.is_empty() { of_length(usize::MAX) } else { fitting };
+        if chosen.len() == actions.len() { ActionMask::All } else { ActionMask::only(actions.len(), chosen) }
+    };
+    (1..=actions.longest()).map(mask).collect()
 }
 
 impl Environment for Generation {
@@ -104,10 +127,9 @@ impl Environment for Generation {
     }
 
     fn allowed(&self) -> ActionMask {
-        match self.n_tokens {
-            Some(n_tokens) if n_tokens < self.min_tokens => self.before_min_tokens.clone(),
-            _ => ActionMask::All,
-        }
+        let Some(n_tokens) = self.n_tokens else { return ActionMask::All };
+        let of_room = &self.allowed[usize::from(n_tokens >= self.min_tokens)];
+        of_room[(self.max_tokens - n_tokens).min(of_room.len()) - 1].clone()
     }
 }
 
@@ -175,13 +197,24 @@ mod tests {
     }
 
     #[test]
-    fn phrases_are_cut_at_the_limit_and_after_eos() {
+    fn phrases_that_would_pass_the_limit_are_not_allowed_and_cut_where_nothing_else_is() {
         let phrases = Arc::new(ActionTable::new(vec![ids(&[4, 5, 6]), ids(&[7, EOS, 8])]));
         let mut free = Generation::new(vec![vec![]].into(), phrases, 5).unwrap();
         let cut = play(&mut free, Start::Indexed(0), &[0, 0]);
         assert_eq!((cut.tokens, cut.outcome), (ids(&[2, 4, 5, 6, 4, 5]), Outcome::Truncated));
         let ended = play(&mut free, Start::Indexed(0), &[0, 1]);
         assert_eq!((ended.tokens, ended.outcome), (ids(&[2, 4, 5, 6, 7, EOS]), Outcome::Terminated));
+
+        // Actions of 1, 2 and 3 tokens, and <eos>: what a text of 5 tokens allows that has 0 to 4 already.
+        let mixed = Arc::new(ActionTable::new(vec![ids(&[4]), ids(&[5, 6]), ids(&[4, 5, 6]), ids(&[EOS])]));
+        let mut free = Generation::new(vec![vec![]].into(), mixed, 5).unwrap().with_min_tokens(4).unwrap();
+        let episode = play(&mut free, Start::Indexed(0), &[0, 0, 0, 0]);
+        let allowed: Vec<Vec<u32>> =
+            episode.allowed.iter().map(|mask| mask.iter(4).map(|action| action.0).collect()).collect();
+        assert_eq!(allowed, [vec![0, 1, 2], vec![0, 1, 2], vec![0, 1, 2], vec![0, 1], vec![0, 3]]);
+        assert!(matches!(free.step(ActionId(2)), Err(MdpError::Forbidden { .. })));
+        let exact = play(&mut free, Start::Indexed(0), &[2, 1]);
+        assert_eq!((exact.tokens.len(), exact.outcome), (6, Outcome::Truncated));
     }
 
     #[test]
@@ -206,15 +239,21 @@ mod tests {
             seed in any::<u64>(),
             choices in prop::collection::vec(any::<prop::sample::Index>(), 12),
             min_tokens in 0_usize..7,
+            has_phrases: bool,
         ) {
-            let mut free = task(&[&[4], &[5, 6], &[]], 8).unwrap().with_min_tokens(min_tokens).unwrap();
+            let more = if has_phrases { vec![ids(&[4, 5, 6]), ids(&[7, 8])] } else { Vec::new() };
+            let actions = Arc::new(ActionTable::clone(&six_actions()).with(more));
+            let n_actions = actions.len();
+            let prompts = [vec![4], vec![5, 6], vec![]].iter().map(|prompt| ids(prompt)).collect();
+            let mut free = Generation::new(prompts, actions, 8).unwrap().with_min_tokens(min_tokens).unwrap();
             let start = Start::Drawn(Seed(seed));
             let mut episode = Trajectory::begin(free.reset(start).unwrap(), free.allowed());
             for choice in &choices {
-                let allowed: Vec<ActionId> = free.allowed().iter(6).collect();
+                let allowed: Vec<ActionId> = free.allowed().iter(n_actions).collect();
                 prop_assert!(!allowed.is_empty());
                 let action = *choice.get(&allowed);
                 let step = free.step(action).unwrap();
+                prop_assert_eq!(&step.observed, free.actions().tokens(action), "nothing is cut where single tokens fit");
                 episode.push(action, &step, free.allowed());
                 if step.outcome.is_end() {
                     break;

@@ -14,6 +14,8 @@ pub enum ActionMask {
     All,
     /// The actions whose bit is set: bit `i % 64` of word `i / 64`.
     Only(Arc<[u64]>),
+    /// These actions, ascending: a few out of very many.
+    Listed(Arc<[ActionId]>),
 }
 
 impl ActionMask {
@@ -31,6 +33,18 @@ impl ActionMask {
         Self::Only(words.into())
     }
 
+    /// The mask that allows exactly `actions`, kept as a list: small where they are few among very many.
+    ///
+    /// # Panics
+    /// When `actions` is empty.
+    pub fn listed(actions: impl IntoIterator<Item = ActionId>) -> Self {
+        let mut actions: Vec<ActionId> = actions.into_iter().collect();
+        assert!(!actions.is_empty(), "a mask must allow at least one action");
+        actions.sort_unstable();
+        actions.dedup();
+        Self::Listed(actions.into())
+    }
+
     /// The mask that allows all of `n_actions` but `actions`.
     ///
     /// # Panics
@@ -46,12 +60,15 @@ impl ActionMask {
             ActionMask::Only(words) => {
                 words.get(action.index() / 64).is_some_and(|word| word >> (action.index() % 64) & 1 == 1)
             }
+            ActionMask::Listed(actions) => actions.binary_search(&action).is_ok(),
         }
     }
 
     /// The allowed actions out of `n_actions`, in order.
     pub fn iter(&self, n_actions: usize) -> impl Iterator<Item = ActionId> + '_ {
-        (0..n_actions as u32).map(ActionId).filter(|&action| self.allows(action))
+        let listed: &[ActionId] = if let ActionMask::Listed(actions) = self { actions } else { &[] };
+        let others = if listed.is_empty() { n_actions as u32 } else { 0 };
+        listed.iter().copied().chain((0..others).map(ActionId).filter(|&action| self.allows(action)))
     }
 
     /// How many of `n_actions` are allowed.
@@ -59,6 +76,7 @@ impl ActionMask {
         match self {
             ActionMask::All => n_actions,
             ActionMask::Only(words) => words.iter().map(|word| word.count_ones() as usize).sum(),
+            ActionMask::Listed(actions) => actions.len(),
         }
     }
 }
@@ -78,5 +96,16 @@ mod tests {
         }
         assert_eq!((only.count(130), rest.count(130), ActionMask::All.count(130)), (4, 126, 130));
         assert_eq!(only.iter(130).collect::<Vec<_>>(), chosen);
+    }
+
+    #[test]
+    fn a_list_allows_what_the_bits_allow() {
+        let chosen = [129, 0, 64, 63, 0].map(ActionId);
+        let (listed, only) = (ActionMask::listed(chosen), ActionMask::only(130, chosen));
+        for action in (0..140).map(ActionId) {
+            assert_eq!(listed.allows(action), only.allows(action));
+        }
+        assert_eq!(listed.count(130), 4);
+        assert_eq!(listed.iter(130).collect::<Vec<_>>(), only.iter(130).collect::<Vec<_>>());
     }
 }

@@ -29,10 +29,24 @@ impl TokenEmbedding {
     /// - `tokens`, `positions`: `[batch, time]`
     /// - returns `[batch, time, width]`
     pub fn forward(&self, tokens: Tensor<2, Int>, positions: Tensor<2, Int>) -> Tensor<3> {
-        let vectors = embedding(self.tokens.val(), tokens);
+        let vectors = self.of_tokens(tokens);
         match &self.positions {
             Some(table) => vectors + embedding(table.val(), positions),
             None => vectors,
         }
+    }
+
+    /// The vectors of `tokens`, one row each: `[tokens]` to `[tokens, width]`.
+    pub(crate) fn rows(&self, tokens: Tensor<1, Int>) -> Tensor<2> {
+        self.tokens.val().select(0, tokens)
+    }
+
+    /// The vectors of `tokens` that stand nowhere in particular.
+    ///
+    /// # Shapes
+    /// - `tokens`: `[batch, time]`
+    /// - returns `[batch, time, width]`
+    pub(crate) fn of_tokens(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
+        embedding(self.tokens.val(), tokens)
     }
 }

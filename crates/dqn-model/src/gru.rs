@@ -110,6 +110,19 @@ impl Gru {
     }
 }
 
+#[cfg(test)]
+impl Gru {
+    /// Weights of the first layer, input and hidden, for tests against plain loops.
+    pub(crate) fn weights(&self) -> [Tensor<2>; 2] {
+        [self.layers[0].input_weight.val(), self.layers[0].hidden_weight.val()]
+    }
+
+    /// Their biases.
+    pub(crate) fn biases(&self) -> [Tensor<1>; 2] {
+        [self.layers[0].input_bias.val(), self.layers[0].hidden_bias.val()]
+    }
+}
+
 impl GruLayer {
     fn forward(&self, inputs: Tensor<3>) -> Tensor<3> {
         #[cfg(feature = "flex")]

@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::init::Init;
+use crate::relevance::RelevanceConfig;
 
 /// The part of the network that values actions.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -30,6 +31,29 @@ pub enum HeadConfig {
         #[schemars(range(min = 0.0, max = 10.0))]
         init_deviation: f64,
     },
+    /// The product of the features of the state with those of the action's text (He et al. 2016): actions share what is
+    /// learned through their words.
+    Relevance(RelevanceConfig),
+    /// The product of the features of the state with the vector of the action's token, which texts are read with as well
+    /// (Press and Wolf 2017). For actions of one token.
+    Tied {
+        /// Standard deviation of the initial values of features of length 1; a small one begins with all values near 0.
+        #[serde(default = "default_init_deviation")]
+        #[schemars(range(min = 0.0, max = 10.0))]
+        init_deviation: f64,
+    },
+}
+
+impl HeadConfig {
+    /// Standard deviation of the initial weights.
+    fn init_deviation(&self) -> f64 {
+        match *self {
+            HeadConfig::Scalar { init_deviation }
+            | HeadConfig::Dueling { init_deviation }
+            | HeadConfig::Tied { init_deviation } => init_deviation,
+            HeadConfig::Relevance(config) => config.init_deviation,
+        }
+    }
 }
 
 fn default_init_deviation() -> f64 {
@@ -100,8 +124,7 @@ impl Head {
         [width, n_actions]: [usize; 2],
         init: &mut Init<'_, R>,
     ) -> Self {
-        let (HeadConfig::Scalar { init_deviation } | HeadConfig::Dueling { init_deviation }) = config;
-        let deviation = init_deviation as f32;
+        let deviation = config.init_deviation() as f32;
         let is_dueling = matches!(config, HeadConfig::Dueling { .. });
         let n_atoms = distribution.n_atoms();
         let n_rows = n_actions * n_atoms;

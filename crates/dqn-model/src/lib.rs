@@ -16,6 +16,8 @@ mod lstm;
 mod mlp;
 mod network;
 mod norm;
+mod relevance;
+mod tied;
 mod torso;
 mod transformer;
 
@@ -26,5 +28,7 @@ pub use head::{Head, HeadConfig};
 pub use lstm::{Lstm, LstmConfig};
 pub use mlp::{Mlp, MlpConfig};
 pub use network::{NetworkConfig, TextQNetwork};
+pub use relevance::{Relevance, RelevanceConfig};
+pub use tied::Tied;
 pub use torso::{DecodeState, Torso, TorsoConfig};
 pub use transformer::{Transformer, TransformerConfig};

@@ -193,6 +193,12 @@ impl TokenWindow {
         self.positions = shifted(&self.positions, positions);
     }
 
+    /// The rows of this window and after them those of `other`.
+    pub(crate) fn join(self, other: Self) -> Self {
+        let both = |one, other| Tensor::cat(vec![one, other], 0);
+        Self { tokens: both(self.tokens, other.tokens), positions: both(self.positions, other.positions) }
+    }
+
     /// The rows `rows`, in that order.
     pub(crate) fn select(self, rows: Tensor<1, Int>) -> Self {
         Self { tokens: self.tokens.select(0, rows.clone()), positions: self.positions.select(0, rows) }

@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, LayerNorm};
 use burn::tensor::{Device, Int, Tensor};
 use dqn_core::{Distribution, QNetwork, SequenceInput, StepInput};
-use dqn_mdp::Seed;
+use dqn_mdp::{ActionTable, Seed};
 use rand::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,8 @@ use crate::embedding::TokenEmbedding;
 use crate::head::{Head, HeadConfig};
 use crate::init::{Init, NumberParameters};
 use crate::norm::{layer_norm, normalise};
+use crate::relevance::Relevance;
+use crate::tied::Tied;
 use crate::torso::{DecodeState, Torso, TorsoConfig};
 
 /// The Q-network.
@@ -58,12 +60,12 @@ impl Default for NetworkConfig {
 }
 
 impl NetworkConfig {
-    /// A network with parameters drawn from `rng`.
+    /// A network for `actions` with parameters drawn from `rng`.
     pub fn init(
         &self,
         n_tokens: usize,
         n_positions: usize,
-        n_actions: usize,
+        actions: &ActionTable,
         rng: &mut impl Rng,
         device: &Device,
     ) -> TextQNetwork {
@@ -75,7 +77,21 @@ impl NetworkConfig {
             torso: self.torso.build(self.embedding_width, dropout.clone(), &mut init),
             norm: self.layer_norm.then(|| layer_norm(width, device)),
             dropout,
-            head: Head::new(self.head, self.distribution, self.noise, [width, n_actions], &mut init),
+            values: match &self.head {
+                HeadConfig::Relevance(config) => {
+                    ActionValues::Relevance(Relevance::new(config, [self.embedding_width, width], actions, &mut init))
+                }
+                HeadConfig::Tied { init_deviation } => {
+                    ActionValues::Tied(Tied::new(*init_deviation, [self.embedding_width, width], actions, &mut init))
+                }
+                HeadConfig::Scalar { .. } | HeadConfig::Dueling { .. } => ActionValues::Linear(Head::new(
+                    self.head,
+                    self.distribution,
+                    self.noise,
+                    [width, actions.len()],
+                    &mut init,
+                )),
+            },
         };
         network.map(&mut NumberParameters { next: 1 })
     }
@@ -88,10 +104,44 @@ pub struct TextQNetwork {
     torso: Torso,
     norm: Option<LayerNorm>,
     dropout: Option<Dropout>,
-    head: Head,
+    values: ActionValues,
+}
+
+/// What values the actions.
+#[derive(Module, Debug)]
+enum ActionValues {
+    /// Weights of each action's own.
+    Linear(Head),
+    /// The text of each action.
+    Relevance(Relevance),
+    /// The vectors of their tokens.
+    Tied(Tied),
 }
 
 impl TextQNetwork {
+    /// This network with the head of `other`.
+    pub fn with_head_of(self, other: Self) -> Self {
+        Self { values: other.values, ..self }
+    }
+
+    /// The value of every action: `[rows, width]` to `[rows, actions]`.
+    fn values_of(&self, features: Tensor<2>) -> Tensor<2> {
+        match &self.values {
+            ActionValues::Linear(head) => head.q_values(features),
+            ActionValues::Relevance(head) => head.q_values(&self.embedding, features),
+            ActionValues::Tied(head) => head.q_values(&self.embedding, features),
+        }
+    }
+
+    /// What the head says of one action in each row: `[rows, atoms]`.
+    fn atoms_of(&self, features: Tensor<2>, actions: Tensor<1, Int>) -> Tensor<2> {
+        match &self.values {
+            ActionValues::Linear(head) => head.atoms_taken(features, actions),
+            ActionValues::Relevance(head) => head.q_taken(&self.embedding, features, actions).unsqueeze_dim(1),
+            ActionValues::Tied(head) => head.q_taken(&self.embedding, features, actions).unsqueeze_dim(1),
+        }
+    }
+
     fn finish<const D: usize>(&self, features: Tensor<D>) -> Tensor<D> {
         let features = match &self.norm {
             Some(norm) => normalise(norm, features),
@@ -105,7 +155,11 @@ impl QNetwork for TextQNetwork {
     type DecodeState = DecodeState;
 
     fn n_actions(&self) -> usize {
-        self.head.n_actions()
+        match &self.values {
+            ActionValues::Linear(head) => head.n_actions(),
+            ActionValues::Relevance(head) => head.n_actions(),
+            ActionValues::Tied(head) => head.n_actions(),
+        }
     }
 
     fn features(&self, input: &SequenceInput) -> Tensor<3> {
@@ -114,43 +168,69 @@ impl QNetwork for TextQNetwork {
 
     fn q_values(&self, features: Tensor<3>) -> Tensor<3> {
         let [batch, states, width] = features.dims();
-        let values = self.head.q_values(features.reshape([batch * states, width]));
+        let values = self.values_of(features.reshape([batch * states, width]));
         values.reshape([batch, states, self.n_actions()])
     }
 
     fn q_taken(&self, features: Tensor<3>, actions: Tensor<2, Int>) -> Tensor<2> {
-        let [batch, states, width] = features.dims();
-        let values = self.head.q_taken(features.reshape([batch * states, width]), actions.reshape([batch * states]));
-        values.reshape([batch, states])
+        let [batch, states, _] = features.dims();
+        self.distribution().mean(self.atoms_taken(features, actions)).reshape([batch, states])
     }
 
     fn distribution(&self) -> Distribution {
-        self.head.distribution()
+        match &self.values {
+            ActionValues::Linear(head) => head.distribution(),
+            ActionValues::Relevance(_) | ActionValues::Tied(_) => Distribution::Mean,
+        }
     }
 
     fn atoms_taken(&self, features: Tensor<3>, actions: Tensor<2, Int>) -> Tensor<3> {
         let [batch, states, width] = features.dims();
-        let atoms = self.head.atoms_taken(features.reshape([batch * states, width]), actions.reshape([batch * states]));
+        let atoms = self.atoms_of(features.reshape([batch * states, width]), actions.reshape([batch * states]));
         let n_atoms = atoms.dims()[1];
         atoms.reshape([batch, states, n_atoms])
     }
 
     fn with_noise(self, noise: Option<Seed>) -> Self {
-        Self { head: self.head.with_noise(noise), ..self }
+        let values = match self.values {
+            ActionValues::Linear(head) => ActionValues::Linear(head.with_noise(noise)),
+            others @ (ActionValues::Relevance(_) | ActionValues::Tied(_)) => others,
+        };
+        Self { values, ..self }
+    }
+
+    fn considering(self, considered: Option<&[i64]>) -> Self {
+        let values = match self.values {
+            ActionValues::Relevance(head) => ActionValues::Relevance(head.considering(considered)),
+            others @ (ActionValues::Linear(_) | ActionValues::Tied(_)) => others,
+        };
+        Self { values, ..self }
+    }
+
+    fn for_acting(self) -> Self {
+        let values = match self.values {
+            ActionValues::Relevance(head) => ActionValues::Relevance(head.for_acting(&self.embedding)),
+            others @ (ActionValues::Linear(_) | ActionValues::Tied(_)) => others,
+        };
+        Self { values, ..self }
     }
 
     fn start(&self, input: &SequenceInput) -> (DecodeState, Tensor<2>) {
         let (state, features) = self.torso.start(&self.embedding, input);
-        (state, self.head.q_values(self.finish(features)))
+        (state, self.values_of(self.finish(features)))
     }
 
     fn step(&self, input: &StepInput, state: &mut DecodeState) -> Tensor<2> {
         let features = self.torso.step(&self.embedding, input, state);
-        self.head.q_values(self.finish(features))
+        self.values_of(self.finish(features))
     }
 
     fn select(&self, state: DecodeState, rows: Tensor<1, Int>) -> DecodeState {
         state.select(rows)
+    }
+
+    fn join(&self, one: DecodeState, other: DecodeState) -> DecodeState {
+        one.join(other)
     }
 
     fn device(&self) -> Device {
@@ -161,16 +241,21 @@ impl QNetwork for TextQNetwork {
 #[cfg(test)]
 mod tests {
     use burn::tensor::TensorData;
-    use dqn_mdp::Seed;
+    use dqn_mdp::TokenId;
     use proptest::prelude::*;
     use rand::RngExt;
 
     use super::*;
-    use crate::{CnnConfig, LstmConfig, MlpConfig, TransformerConfig};
+    use crate::{CnnConfig, LstmConfig, MlpConfig, RelevanceConfig, TransformerConfig};
 
     const N_TOKENS: usize = 11;
     const N_POSITIONS: usize = 5;
-    const N_ACTIONS: usize = 7;
+
+    /// Seven actions of one to three tokens.
+    fn actions() -> ActionTable {
+        let tokens: [&[u32]; 7] = [&[3], &[4], &[5, 4], &[4, 5], &[6, 7, 8], &[10], &[9, 9]];
+        ActionTable::new(tokens.iter().map(|tokens| tokens.iter().copied().map(TokenId).collect()).collect())
+    }
 
     fn network(torso: TorsoConfig, head: HeadConfig, layer_norm: bool, device: &Device) -> TextQNetwork {
         distributional(torso, head, Distribution::Mean, layer_norm, device)
@@ -185,7 +270,11 @@ mod tests {
     ) -> TextQNetwork {
         let config =
             NetworkConfig { embedding_width: 6, torso, head, distribution, layer_norm, ..NetworkConfig::default() };
-        config.init(N_TOKENS, N_POSITIONS, N_ACTIONS, &mut Seed(5).stream("init"), device)
+        let actions = match head {
+            HeadConfig::Tied { .. } => ActionTable::of_tokens((3..10).map(TokenId)),
+            _ => actions(),
+        };
+        config.init(N_TOKENS, N_POSITIONS, &actions, &mut Seed(5).stream("init"), device)
     }
 
     fn torsos() -> Vec<TorsoConfig> {
@@ -201,8 +290,13 @@ mod tests {
         ]
     }
 
-    fn heads() -> [HeadConfig; 2] {
-        [HeadConfig::Scalar { init_deviation: 0.5 }, HeadConfig::Dueling { init_deviation: 0.5 }]
+    fn heads() -> [HeadConfig; 4] {
+        [
+            HeadConfig::Scalar { init_deviation: 0.5 },
+            HeadConfig::Dueling { init_deviation: 0.5 },
+            HeadConfig::Relevance(RelevanceConfig { width: 5, init_deviation: 0.5 }),
+            HeadConfig::Tied { init_deviation: 0.5 },
+        ]
     }
 
     fn distributions() -> [Distribution; 3] {
@@ -285,7 +379,8 @@ mod tests {
             let actions = matrix(&[vec![0, 6, 3], vec![2, 2, 5], vec![1, 4, 0]], &device);
             for torso in torsos() {
                 for head in heads() {
-                    for distribution in distributions() {
+                    let is_linear = matches!(head, HeadConfig::Scalar { .. } | HeadConfig::Dueling { .. });
+                    for distribution in distributions().into_iter().take(if is_linear { 3 } else { 1 }) {
                         let network = distributional(torso.clone(), head, distribution, false, &device);
                         let features = network.features(&texts.input(5, &decisions, &device));
                         let all = network.q_values(features.clone());
@@ -372,6 +467,33 @@ mod tests {
                 let text = Texts { tokens: alone(&texts.tokens), positions: alone(&texts.positions) };
                 let (_, expected) = network.start(&text.input(len + 1, &[vec![len as i64]], &device));
                 assert_close(together.clone().narrow(0, row, 1), expected, "texts of different lengths");
+            }
+        }
+    }
+    #[test]
+    fn texts_that_are_at_different_places_are_joined() {
+        let device = Device::flex();
+        let texts = Texts::random(3, 6, 4);
+        for torso in torsos() {
+            let network = network(torso, heads()[2], false, &device);
+            let (mut state, _) = network.start(&texts.input(3, &vec![vec![2]; 3], &device));
+            let rows =
+                |rows: &[i64]| Tensor::<1, Int>::from_data(TensorData::new(rows.to_vec(), [rows.len()]), &device);
+            // The third text reads two tokens more than the others, which read theirs together with its last one.
+            let column = |time: usize, of: &[i64]| {
+                let StepInput { tokens, positions } = texts.column(time, &device);
+                StepInput { tokens: tokens.select(0, rows(of)), positions: positions.select(0, rows(of)) }
+            };
+            let mut ahead = network.select(state.clone(), rows(&[2]));
+            network.step(&column(3, &[2]), &mut ahead);
+            network.step(&column(4, &[2]), &mut ahead);
+            state = network.join(ahead, network.select(state, rows(&[1, 0])));
+            let together = network.step(&column(5, &[2, 1, 0]), &mut state);
+            for (at, row, len) in [(0, 2, 5), (1, 1, 3), (2, 0, 3)] {
+                let alone = |rows: &[Vec<i64>]| vec![[&rows[row][..len], &rows[row][5..]].concat()];
+                let text = Texts { tokens: alone(&texts.tokens), positions: alone(&texts.positions) };
+                let (_, expected) = network.start(&text.input(len + 1, &[vec![len as i64]], &device));
+                assert_close(together.clone().narrow(0, at, 1), expected, "joined texts");
             }
         }
     }

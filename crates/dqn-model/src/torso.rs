@@ -199,6 +199,36 @@ impl DecodeState {
             DecodeState::Transformer(cache) => DecodeState::Transformer(cache.select(rows)),
         }
     }
+
+    /// The rows of this state and after them those of `other`.
+    ///
+    /// # Panics
+    /// When the two are of different torsos.
+    pub(crate) fn join(self, other: Self) -> Self {
+        fn both<const D: usize>(one: Tensor<D>, other: Tensor<D>) -> Tensor<D> {
+            Tensor::cat(vec![one, other], 0)
+        }
+        fn layers<const D: usize>(one: Vec<Tensor<D>>, other: Vec<Tensor<D>>) -> Vec<Tensor<D>> {
+            one.into_iter().zip(other).map(|(one, other)| both(one, other)).collect()
+        }
+        match (self, other) {
+            (DecodeState::Mlp(one), DecodeState::Mlp(other)) => DecodeState::Mlp(one.join(other)),
+            (DecodeState::Gru(one), DecodeState::Gru(other)) => DecodeState::Gru(layers(one, other)),
+            (DecodeState::Lstm(one), DecodeState::Lstm(other)) => {
+                let pairs = one.into_iter().zip(other);
+                let memory = |(one, other): (Memory<2>, Memory<2>)| Memory {
+                    hidden: both(one.hidden, other.hidden),
+                    cell: both(one.cell, other.cell),
+                };
+                DecodeState::Lstm(pairs.map(memory).collect())
+            }
+            (DecodeState::Cnn(one), DecodeState::Cnn(other)) => DecodeState::Cnn(layers(one, other)),
+            (DecodeState::Transformer(one), DecodeState::Transformer(other)) => {
+                DecodeState::Transformer(one.join(other))
+            }
+            _ => panic!("the decode states belong to different torsos"),
+        }
+    }
 }
 
 /// The rows of `outputs` at `decisions`.

@@ -190,6 +190,40 @@ impl KeyValueCache {
             n_tokens: self.n_tokens.select(0, rows),
         }
     }
+
+    /// The rows of this cache and after them those of `other`, the shorter filled up with places nobody attends to.
+    pub(crate) fn join(self, other: Self) -> Self {
+        let time = self.mask.dims()[1].max(other.mask.dims()[1]);
+        let (one, other) = (self.filled(time), other.filled(time));
+        let pairs = one.blocks.into_iter().zip(other.blocks);
+        let both = |[key, value]: [Tensor<4>; 2], [other_key, other_value]: [Tensor<4>; 2]| {
+            [Tensor::cat(vec![key, other_key], 0), Tensor::cat(vec![value, other_value], 0)]
+        };
+        Self {
+            blocks: pairs.map(|(one, other)| both(one, other)).collect(),
+            mask: Tensor::cat(vec![one.mask, other.mask], 0),
+            n_tokens: Tensor::cat(vec![one.n_tokens, other.n_tokens], 0),
+        }
+    }
+
+    /// The cache with room for `time` tokens.
+    fn filled(self, time: usize) -> Self {
+        let [batch, now] = self.mask.dims();
+        if now == time {
+            return self;
+        }
+        let device = self.mask.device();
+        let fill = |tensor: Tensor<4>| {
+            let [_, heads, _, width] = tensor.dims();
+            Tensor::cat(vec![tensor, Tensor::zeros([batch, heads, time - now, width], &device)], 2)
+        };
+        let nobody = Tensor::full([batch, time - now], FORBIDDEN, &device);
+        Self {
+            blocks: self.blocks.into_iter().map(|block| block.map(fill)).collect(),
+            mask: Tensor::cat(vec![self.mask, nobody], 1),
+            n_tokens: self.n_tokens,
+        }
+    }
 }
 
 impl Block {

@@ -2,17 +2,19 @@
 //!
 //! Read the modules in the order in which a text passes through them: a [`corpus`] is read and normalised, its
 //! documents are divided by [`split`], a [`tokenizer`] turns them into [`TokenId`]s of a [`Vocab`], and an
-//! [`action`] table says which tokens each action writes.
+//! [`action`] table says which tokens each action writes; the [`words`] and [`phrases`] of a text can be actions too.
 
 pub mod action;
 pub mod corpus;
 mod error;
+pub mod phrases;
 mod script;
 pub mod split;
 pub mod tokenizer;
 mod vocab;
+pub mod words;
 
-pub use action::{ActionId, ActionTable};
+pub use action::{ActionId, ActionTable, Segmenter};
 pub use error::TextError;
 pub use tokenizer::Tokenizer;
 pub use vocab::{Special, TokenId, Vocab};

@@ -164,6 +164,40 @@ pub enum TrainError {
         /// blake3 of the corpus now.
         found: String,
     },
+    /// Another run, taken as a prior or as a beginning, writes other tokens.
+    #[error(
+        "the run {} has {n_tokens} tokens and {n_actions} actions, this experiment has {expected_tokens} and \
+         {expected_actions}; a prior or a beginning needs the same ones: the same corpus, split, tokenizer and actions",
+        run.display()
+    )]
+    OtherVocabulary {
+        /// The other run.
+        run: PathBuf,
+        /// Its tokens.
+        n_tokens: usize,
+        /// Its actions.
+        n_actions: usize,
+        /// Tokens of this experiment.
+        expected_tokens: usize,
+        /// Actions of this experiment.
+        expected_actions: usize,
+    },
+    /// Another run's network does not fit as a beginning.
+    #[error("training.initial: the network of the run {} does not fit this one: {source}", run.display())]
+    OtherNetwork {
+        /// The other run.
+        run: PathBuf,
+        /// What does not fit.
+        source: CoreError,
+    },
+    /// The network of another run is not the one this run began with.
+    #[error("the run that this one goes by has changed: its parameters had the blake3 {expected}, now {found}")]
+    OtherParameters {
+        /// blake3 when the run began.
+        expected: String,
+        /// blake3 now.
+        found: String,
+    },
     /// A text was asked for that does not ship with the program.
     #[error("corpus.source.builtin: there is no text {name:?}; there are: {known}")]
     UnknownBuiltin {
@@ -183,6 +217,34 @@ pub enum TrainError {
         split: Split,
         /// Tokens of a prompt.
         n_prompt_tokens: usize,
+    },
+    /// A part of the corpus offers no lines an episode could begin with.
+    #[error(
+        "the {split} part of the corpus holds no example of more than {n_prompt_lines} lines that begins with known tokens; \
+         lower environment.n_prompt_lines, set corpus.reading.example = \"document\", or bring more text"
+    )]
+    NoPromptLines {
+        /// The part.
+        split: Split,
+        /// Lines of a prompt.
+        n_prompt_lines: usize,
+    },
+    /// The text gives no actions of the kind asked for.
+    #[error(
+        "actions.kind = \"{kind}\": the text gives no actions of this kind but <eos>; ask for rarer ones or bring more text"
+    )]
+    NoActions {
+        /// The kind.
+        kind: &'static str,
+    },
+    /// No text that people wrote can be written with the actions of the task.
+    #[error(
+        "training.source = \"text\": none of the {n_texts} training texts can be written with the actions of the task \
+         within environment.max_tokens; add single tokens to the actions or raise the limit"
+    )]
+    NothingToImitate {
+        /// How many texts there are.
+        n_texts: usize,
     },
     /// A delimiter of the position features is not a token.
     #[error("positions.delimiters: {delimiter:?} is not in the vocabulary")]
@@ -252,8 +314,14 @@ impl TrainError {
             | TrainError::CheckpointVersion { .. }
             | TrainError::OtherConfig { .. }
             | TrainError::OtherCorpus { .. }
+            | TrainError::OtherVocabulary { .. }
+            | TrainError::OtherNetwork { .. }
+            | TrainError::OtherParameters { .. }
             | TrainError::UnknownBuiltin { .. }
             | TrainError::NoPrompts { .. }
+            | TrainError::NoPromptLines { .. }
+            | TrainError::NoActions { .. }
+            | TrainError::NothingToImitate { .. }
             | TrainError::UnknownDelimiter { .. }
             | TrainError::UnknownInPrompt { .. }
             | TrainError::NotOffered { .. }

@@ -15,8 +15,9 @@ use dqn_text::split::Split;
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
-use crate::experiment::{Experiment, Task};
-use crate::play::{Narrowing, NetworkPlayer, Player, ScriptedPlayer, play};
+use crate::config::PriorConfig;
+use crate::experiment::{Experiment, HumanEpisodes, Task};
+use crate::play::{Narrowing, NetworkPlayer, Player, ScriptedPlayer, View, play};
 use crate::stats::{Interval, bootstrap_mean};
 
 /// What one policy did on the prompts of one split.
@@ -38,7 +39,8 @@ pub struct Evaluation {
     pub terms: BTreeMap<String, f64>,
     /// Share of texts in the form that the reward asks for.
     pub form_kept: Option<f64>,
-    /// Perplexity of held-out text under the policy: how well it predicts what people wrote.
+    /// Perplexity per token of held-out text under the policy: how well it predicts what people wrote. With actions of
+    /// several tokens an upper bound, see [`PolicyPerplexity::of`].
     pub policy_perplexity: Option<f64>,
     /// Perplexity of what was written under the judge, a language model on other text than reward and prior.
     pub reference_perplexity: Option<f64>,
@@ -150,7 +152,11 @@ impl<'a> Evaluator<'a> {
         let mut rows = Vec::new();
         let n_actions = experiment.actions.len();
         let seed = Seed(experiment.config.evaluation.seed);
-        let prior = experiment.prior.as_deref().map(|prior| prior as &dyn Prior);
+        let prior = experiment.prior.as_deref();
+        let [sampling, forced] = match &experiment.config.prior {
+            Some(PriorConfig::Network { .. }) => ["prior network sampling", "prior network, form forced"],
+            Some(PriorConfig::Ngram { .. }) | None => ["n-gram sampling", "n-gram, form forced"],
+        };
         let mut scripted = |evaluator: &mut Self,
                             name: &str,
                             prior: Option<&dyn Prior>,
@@ -163,11 +169,11 @@ impl<'a> Evaluator<'a> {
         };
         scripted(self, "uniform random", None, None)?;
         if let Some(prior) = prior {
-            scripted(self, "n-gram sampling", Some(prior), None)?;
+            scripted(self, sampling, Some(prior), None)?;
             if let Some(form) = &experiment.form {
                 let length = form.clause_lengths().first().copied().unwrap_or(1);
-                let narrow = |text: &[TokenId]| form.allowed(text, length, &experiment.actions);
-                scripted(self, "n-gram, form forced", Some(prior), Some(&narrow))?;
+                let narrow = |view: &View<'_>| form.allowed(view.text, length, &experiment.actions, view.allowed);
+                scripted(self, forced, Some(prior), Some(&narrow))?;
             }
         }
         Ok(rows)
@@ -178,7 +184,14 @@ impl<'a> Evaluator<'a> {
     /// # Errors
     /// As [`Evaluator::episodes`].
     pub fn human(&mut self) -> Result<Vec<Evaluation>, TrainError> {
-        let mut episodes = self.task.human_episodes()?;
+        let HumanEpisodes { mut episodes, n_left_out } = self.task.human_episodes()?;
+        if n_left_out > 0 {
+            let n_starts = episodes.len() + n_left_out;
+            tracing::info!(
+                "from {n_left_out} of {n_starts} {} prompts people wrote nothing that the actions can write within the limit",
+                self.split
+            );
+        }
         self.judge(&mut episodes)?;
         let mut rows = Vec::new();
         let in_form: Vec<Trajectory> = match &self.experiment.form {
@@ -292,7 +305,11 @@ pub struct PolicyPerplexity {
 impl PolicyPerplexity {
     /// The policy's perplexity on what people wrote from the prompts of `split`, at multiples of `temperature`.
     ///
-    /// `None` where nobody wrote anything from them.
+    /// Perplexity is per token. Where actions write several tokens, texts are divided by the longest match; since other
+    /// divisions write the same text, this is an upper bound of the perplexity of the texts.
+    ///
+    /// `None` where nobody wrote anything from them, and where candidates narrow the states: what people wrote is then
+    /// added to the candidates, which a policy that predicts cannot know.
     ///
     /// # Errors
     /// When an environment refuses what people wrote.
@@ -304,19 +321,19 @@ impl PolicyPerplexity {
     ) -> Result<Option<Self>, TrainError> {
         let evaluation = &experiment.config.evaluation;
         let task = experiment.task(split)?.distinct(evaluation.n_episodes, Seed(evaluation.seed));
-        let human = task.human_episodes()?;
-        if human.is_empty() {
+        let human = task.human_episodes()?.episodes;
+        if human.is_empty() || experiment.candidates.is_some() {
             return Ok(None);
         }
         let temperatures: Vec<f64> = TEMPERATURE_FACTORS.iter().map(|factor| factor * temperature).collect();
         let mut nll = vec![0.0; temperatures.len()];
-        let mut n_tokens = 0.0;
+        let mut n_tokens = 0.0_f64;
         let prior = experiment.acting_prior(Policy::Boltzmann { temperature });
         for chunk in human.chunks(64) {
             let windows: Vec<Window<'_>> =
                 chunk.iter().map(|trajectory| Window { trajectory, start: 0, len: trajectory.len() }).collect();
             let batch = experiment.batch_builder().build(&windows, prior);
-            n_tokens += batch.n_transitions() as f64;
+            n_tokens += chunk.iter().map(|episode| episode.written().len() as f64).sum::<f64>();
             let n_steps = batch.n_steps;
             let batch = batch.upload(&network.device());
             let q = network.q_values(network.features(&batch.input));
@@ -326,6 +343,12 @@ impl PolicyPerplexity {
         }
         let perplexities = nll.iter().map(|nll| (nll / n_tokens).exp()).collect();
         Ok(Some(Self { temperatures, perplexities }))
+    }
+
+    /// Perplexity at the temperature that was given.
+    pub fn unscaled(&self) -> f64 {
+        let index = TEMPERATURE_FACTORS.iter().position(|&factor| factor == 1.0).expect("1 is among the factors");
+        self.perplexities[index]
     }
 
     /// Index of the temperature that predicts best.

@@ -1,24 +1,29 @@
 //! From a checked configuration to the objects of a run.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
+use burn::tensor::Device;
+use dqn_core::objective::Objective;
 use dqn_core::policy::Exploration;
 use dqn_core::{BatchBuilder, Policy, Prior, Progress};
 use dqn_env::reward::LineForm;
 use dqn_env::{EnvironmentConfig, Generation, NextToken, ProbeName, RewardContext, RewardSum, Tabular, TabularName};
 use dqn_mdp::{ActionTable, Environment, PositionEncoder, Seed, Start, TokenId, Trajectory};
-use dqn_model::TextQNetwork;
+use dqn_model::{HeadConfig, TextQNetwork};
 use dqn_score::{NgramConfig, NgramLm};
 use dqn_text::split::Split;
 use dqn_text::tokenizer::TextTokenizer;
-use dqn_text::{Special, Tokenizer, Vocab};
+use dqn_text::{Segmenter, Special, Tokenizer, Vocab};
 
-use crate::TrainError;
-use crate::config::{ActionsConfig, ExperimentConfig, PositionConfig, PriorConfig};
+use crate::candidates::{Candidates, OfCandidates};
+use crate::config::{CandidatesConfig, ExperimentConfig, InitialParameters, PositionConfig, PriorConfig};
+use crate::other_run::{NetworkPrior, OtherRun};
 use crate::play::play;
 use crate::prior::NgramPrior;
-use crate::text::{Prompts, TextData};
+use crate::text::{Part, PromptLength, Prompts, TextData};
+use crate::{TrainError, actions};
 
 /// Everything a run is made of, except what it has learned.
 pub struct Experiment {
@@ -31,11 +36,16 @@ pub struct Experiment {
     /// Position features of the network.
     pub positions: PositionEncoder,
     /// The prior policy, where one is configured.
-    pub prior: Option<Arc<NgramPrior>>,
+    pub prior: Option<Arc<dyn Prior>>,
+    /// blake3 of the parameters taken from other runs, in hexadecimal; empty where none are.
+    pub others: Vec<String>,
     /// The language model that judges what was written; trained on text that reward and prior have not seen.
     pub judge: Option<Arc<NgramLm>>,
     /// The form that the reward asks of a line, where it asks for one.
     pub form: Option<LineForm>,
+    /// What narrows every state to its likeliest actions, where something does.
+    pub candidates: Option<Arc<Candidates>>,
+    initial: Option<(Box<OtherRun>, InitialParameters)>,
     vocab: Vocab,
     reward_context: Option<TextRewards>,
     reward_names: Vec<String>,
@@ -51,6 +61,7 @@ struct TextRewards {
 pub struct Task {
     environment: TaskKind,
     actions: Arc<ActionTable>,
+    candidates: Option<Arc<Candidates>>,
     /// The prompts, where episodes begin with one.
     pub prompts: Option<Prompts>,
 }
@@ -65,37 +76,43 @@ enum TaskKind {
 impl Experiment {
     /// Builds what `config` describes.
     ///
-    /// `tokenizer` is given where a run already has one.
+    /// `tokenizer` is given where a run already has one; networks of other runs are put on `device`.
     ///
     /// # Errors
-    /// When the text cannot be used or the reward does not fit it.
-    pub fn build(config: ExperimentConfig, tokenizer: Option<TextTokenizer>) -> Result<Self, TrainError> {
+    /// When the text cannot be used, the reward does not fit it, or a run named as prior or beginning does not fit.
+    pub fn build(
+        config: ExperimentConfig,
+        tokenizer: Option<TextTokenizer>,
+        device: &Device,
+    ) -> Result<Self, TrainError> {
+        let mut experiment = match &config.corpus {
+            Some(_) => Self::over_text(config, tokenizer)?,
+            None => Self::without_text(config)?,
+        };
+        experiment.take_from_other_runs(device)?;
+        experiment.narrow_to_candidates();
+        Ok(experiment)
+    }
+
+    fn over_text(config: ExperimentConfig, tokenizer: Option<TextTokenizer>) -> Result<Self, TrainError> {
         let Some(section) = &config.corpus else { return Self::without_text(config) };
-        let text = TextData::read(&config, section, tokenizer)?;
+        let mut text = TextData::read(&config, section, tokenizer)?;
         let vocab = text.tokenizer.vocab().clone();
-        let actions = Arc::new(match config.actions {
-            ActionsConfig::Corpus => {
-                let mut used: Vec<TokenId> = text.part(Split::Train).examples.concat();
-                used.sort();
-                used.dedup();
-                ActionTable::of_tokens(used)
-            }
-            ActionsConfig::Vocabulary => ActionTable::of_vocab(&vocab),
-        });
+        let actions = Arc::new(actions::table(&config.actions, &mut text)?);
         let lm = |order: usize, split: Split| -> Result<Arc<NgramLm>, TrainError> {
             Ok(Arc::new(NgramLm::train(&NgramConfig { order }, &vocab, &text.part(split).examples)?))
         };
         let prior_lm = match &config.prior {
             Some(PriorConfig::Ngram { order }) => Some(lm(*order, Split::Train)?),
-            None => None,
+            Some(PriorConfig::Network { .. }) | None => None,
         };
         let (mut judge, mut reward_context) = (None, None);
-        if let EnvironmentConfig::Generation { n_prompt_tokens, .. } = config.environment {
+        if let Some(length) = prompt_length(&config.environment) {
             let reference_lm = match &prior_lm {
                 Some(lm) => Arc::clone(lm),
                 None => lm(config.judge.order, Split::Train)?,
             };
-            let centre_nats = mean_nll(&reference_lm, &text.part(Split::Validation).examples, n_prompt_tokens);
+            let centre_nats = mean_nll(&reference_lm, text.part(Split::Validation), length);
             reward_context = Some(TextRewards { reference_lm, centre_nats });
             if !text.part(Split::Judge).examples.is_empty() {
                 judge = Some(lm(config.judge.order, Split::Judge)?);
@@ -106,14 +123,17 @@ impl Experiment {
             Some(reward) => reward.line_form(&RewardContext::of_tokenizer(&text.tokenizer))?,
             None => None,
         };
-        let prior = prior_lm.map(|lm| Arc::new(NgramPrior::new(lm, Arc::clone(&actions))));
+        let prior = prior_lm.map(|lm| Arc::new(NgramPrior::new(lm, Arc::clone(&actions))) as Arc<dyn Prior>);
         let mut experiment = Self {
             config,
+            candidates: None,
             actions,
             positions,
             prior,
+            others: Vec::new(),
             judge,
             form,
+            initial: None,
             vocab,
             reward_context,
             reward_names: Vec::new(),
@@ -137,16 +157,41 @@ impl Experiment {
         let positions = position_encoder(&config.positions, &vocab)?;
         Ok(Self {
             config,
+            candidates: None,
             text: None,
             actions,
             positions,
             prior: None,
+            others: Vec::new(),
             judge: None,
             form: None,
+            initial: None,
             vocab,
             reward_context: None,
             reward_names: Vec::new(),
         })
+    }
+
+    fn narrow_to_candidates(&mut self) {
+        if let (Some(prior), Some(CandidatesConfig { top_k })) = (&self.prior, self.config.actions.candidates()) {
+            self.candidates = Some(Arc::new(Candidates::new(Arc::clone(prior), self.actions.len(), top_k)));
+        }
+    }
+
+    fn take_from_other_runs(&mut self, device: &Device) -> Result<(), TrainError> {
+        let open = |run: &Path, checkpoint| OtherRun::open(run, checkpoint, &self.vocab, &self.actions, device);
+        if let Some(PriorConfig::Network { run, checkpoint }) = &self.config.prior {
+            let other = open(run, *checkpoint)?;
+            self.others.push(other.fingerprint);
+            self.prior = Some(Arc::new(NetworkPrior::new(other.network, other.experiment.positions)));
+        }
+        if let Some(initial) = &self.config.training.initial {
+            let other = open(&initial.run, initial.checkpoint)?;
+            other.parameters_for(self.random_network(device), &self.config.network, initial)?;
+            self.others.push(other.fingerprint.clone());
+            self.initial = Some((Box::new(other), initial.clone()));
+        }
+        Ok(())
     }
 
     /// The vocabulary of the states.
@@ -160,20 +205,25 @@ impl Experiment {
     /// When that part holds no text an episode can begin with.
     pub fn task(&self, split: Split) -> Result<Task, TrainError> {
         let actions = Arc::clone(&self.actions);
-        let task = |environment, prompts| Task { environment, actions, prompts };
+        let candidates = self.candidates.clone();
+        let task = |environment, prompts| Task { environment, actions, candidates, prompts };
         let part = |text: &Option<TextData>| match text {
             Some(text) => Ok(text.part(split).clone()),
             None => Err(TrainError::Internal { message: "a task over text was built without one".to_owned() }),
         };
         Ok(match &self.config.environment {
-            EnvironmentConfig::Generation { n_prompt_tokens, max_tokens, min_tokens } => {
+            environment @ EnvironmentConfig::Generation { n_prompt_tokens, n_prompt_lines, max_tokens, min_tokens } => {
                 let delimiters = match &self.positions {
                     PositionEncoder::Clauses { delimiters, .. } => delimiters.as_slice(),
                     PositionEncoder::None => &[],
                 };
-                let prompts = Prompts::of(&part(&self.text)?, *n_prompt_tokens, delimiters);
+                let length = prompt_length(environment).unwrap_or(PromptLength::Tokens(*n_prompt_tokens));
+                let prompts = Prompts::of(&part(&self.text)?, length, delimiters);
                 if prompts.prompts.is_empty() {
-                    return Err(TrainError::NoPrompts { split, n_prompt_tokens: *n_prompt_tokens });
+                    return Err(match *n_prompt_lines {
+                        Some(n_prompt_lines) => TrainError::NoPromptLines { split, n_prompt_lines },
+                        None => TrainError::NoPrompts { split, n_prompt_tokens: *n_prompt_tokens },
+                    });
                 }
                 let kind = TaskKind::Generation { max_tokens: *max_tokens, min_tokens: *min_tokens };
                 task(kind, Some(prompts))
@@ -227,10 +277,20 @@ impl Experiment {
     }
 
     /// A network with its first parameters.
-    pub fn network(&self, device: &burn::tensor::Device) -> TextQNetwork {
+    pub fn network(&self, device: &Device) -> TextQNetwork {
+        let network = self.random_network(device);
+        match &self.initial {
+            Some((other, initial)) => other
+                .parameters_for(network, &self.config.network, initial)
+                .expect("the parameters were found to fit when the experiment was built"),
+            None => network,
+        }
+    }
+
+    pub(crate) fn random_network(&self, device: &Device) -> TextQNetwork {
         let mut rng = Seed(self.config.seed).stream("init");
         let (n_tokens, n_positions) = (self.vocab.len(), self.positions.n_ids());
-        self.config.network.init(n_tokens, n_positions, self.actions.len(), &mut rng, device)
+        self.config.network.init(n_tokens, n_positions, &self.actions, &mut rng, device)
     }
 
     /// Turns windows into batches as this experiment's learner wants them.
@@ -244,17 +304,23 @@ impl Experiment {
         }
     }
 
+    /// Whether an update is about the candidates of its batch only, instead of all actions.
+    ///
+    /// So it is where actions are valued by their text: there the work grows with their number.
+    pub fn learns_of_candidates(&self) -> bool {
+        self.candidates.is_some() && matches!(self.config.network.head, HeadConfig::Relevance(_))
+    }
+
     /// The prior as acting under `policy` weighs it.
     pub fn acting_prior(&self, policy: Policy) -> Option<&dyn Prior> {
         let from_prior = match self.config.exploration {
-            Exploration::EpsilonGreedy { from_prior, .. } => from_prior,
-            Exploration::Boltzmann { .. } => true,
+            Exploration::EpsilonGreedy { from_prior, .. } | Exploration::Boltzmann { from_prior, .. } => from_prior,
         };
         let uses = match policy {
             Policy::Greedy => false,
             Policy::EpsilonGreedy { .. } | Policy::Boltzmann { .. } | Policy::BoltzmannMode { .. } => from_prior,
         };
-        self.prior.as_deref().filter(|_| uses).map(|prior| prior as &dyn Prior)
+        self.prior.as_deref().filter(|_| uses)
     }
 
     /// The policies that what was learned is judged by, each with its name.
@@ -262,12 +328,15 @@ impl Experiment {
     /// A Boltzmann explorer is judged sampled, at the temperature it ends with, and by its most probable action; an
     /// epsilon-greedy one by its best action, without epsilon.
     pub fn learned_policies(&self, progress: Progress) -> Vec<(&'static str, Policy)> {
+        let [sampled, argmax, greedy] = match self.config.learner.objective {
+            Objective::Imitation {} => ["imitation sampled", "imitation argmax", "imitation greedy"],
+            Objective::Td {} | Objective::PathConsistency { .. } => ["DQN sampled", "DQN argmax", "DQN greedy"],
+        };
         match self.config.exploration.policy(progress) {
-            Policy::Boltzmann { temperature } | Policy::BoltzmannMode { temperature } => vec![
-                ("DQN sampled", Policy::Boltzmann { temperature }),
-                ("DQN argmax", Policy::BoltzmannMode { temperature }),
-            ],
-            Policy::EpsilonGreedy { .. } | Policy::Greedy => vec![("DQN greedy", Policy::Greedy)],
+            Policy::Boltzmann { temperature } | Policy::BoltzmannMode { temperature } => {
+                vec![(sampled, Policy::Boltzmann { temperature }), (argmax, Policy::BoltzmannMode { temperature })]
+            }
+            Policy::EpsilonGreedy { .. } | Policy::Greedy => vec![(greedy, Policy::Greedy)],
         }
     }
 
@@ -301,7 +370,7 @@ impl Task {
             TaskKind::Tabular(name) => TaskKind::Tabular(*name),
         };
         let prompts = self.prompts.as_ref().map(|prompts| prompts.distinct(most, seed));
-        Self { environment, actions: Arc::clone(&self.actions), prompts }
+        Self { environment, actions: Arc::clone(&self.actions), candidates: self.candidates.clone(), prompts }
     }
 
     /// The same task from the one start `prompt`.
@@ -322,16 +391,20 @@ impl Task {
     /// # Errors
     /// When a prompt or text does not fit the limits of the task.
     pub fn environments(&self, n: usize) -> Result<Vec<Box<dyn Environment>>, TrainError> {
-        (0..n).map(|_| self.environment()).collect()
+        match &self.environment {
+            // The masks of such a task are worked out once.
+            TaskKind::Generation { .. } => {
+                let generation = self.generation()?;
+                Ok((0..n).map(|_| self.narrowed(generation.clone())).collect())
+            }
+            _ => (0..n).map(|_| self.environment()).collect(),
+        }
     }
 
     fn environment(&self) -> Result<Box<dyn Environment>, TrainError> {
         let actions = Arc::clone(&self.actions);
         Ok(match &self.environment {
-            TaskKind::Generation { max_tokens, min_tokens } => {
-                let prompts = self.prompts.as_ref().map(|prompts| Arc::clone(&prompts.prompts)).unwrap_or_default();
-                Box::new(Generation::new(prompts, actions, *max_tokens)?.with_min_tokens(*min_tokens)?)
-            }
+            TaskKind::Generation { .. } => self.narrowed(self.generation()?),
             TaskKind::NextToken { texts, n_prompt_tokens } => {
                 Box::new(NextToken::with_prompt(Arc::clone(texts), actions, *n_prompt_tokens)?)
             }
@@ -340,28 +413,74 @@ impl Task {
         })
     }
 
-    /// What people wrote from the starts of this task, played as episodes: the first text of each prompt that holds no
-    /// `<unk>` and fits the limit.
+    /// The task of writing freely, all actions allowed.
+    fn generation(&self) -> Result<Generation, TrainError> {
+        let TaskKind::Generation { max_tokens, min_tokens } = self.environment else {
+            return Err(TrainError::Internal { message: "another task was taken for generation".to_owned() });
+        };
+        let prompts = self.prompts.as_ref().map(|prompts| Arc::clone(&prompts.prompts)).unwrap_or_default();
+        Ok(Generation::new(prompts, Arc::clone(&self.actions), max_tokens)?.with_min_tokens(min_tokens)?)
+    }
+
+    /// `generation` with its candidates only, where there are candidates.
+    fn narrowed(&self, generation: Generation) -> Box<dyn Environment> {
+        match &self.candidates {
+            Some(candidates) => Box::new(OfCandidates::new(generation, Arc::clone(candidates))),
+            None => Box::new(generation),
+        }
+    }
+
+    /// What people wrote from the starts of this task, played as episodes: the first text of each prompt that fits the
+    /// limit and can be divided into actions by the longest match; so it holds no `<unk>`.
+    ///
+    /// Each action taken is among the candidates of its state.
     ///
     /// # Errors
     /// When an environment refuses what people wrote.
-    pub fn human_episodes(&self) -> Result<Vec<Trajectory>, TrainError> {
-        let (TaskKind::Generation { max_tokens, .. }, Some(prompts)) = (&self.environment, &self.prompts) else {
-            return Ok(Vec::new());
+    pub fn human_episodes(&self) -> Result<HumanEpisodes, TrainError> {
+        let (TaskKind::Generation { max_tokens, min_tokens }, Some(prompts)) = (&self.environment, &self.prompts)
+        else {
+            return Ok(HumanEpisodes { episodes: Vec::new(), n_left_out: 0 });
         };
+        let segmenter = Segmenter::new(&self.actions);
         let mut episodes = Vec::new();
-        let mut environments = self.environments(1)?;
+        let mut n_left_out = 0;
+        let mut environments: [Box<dyn Environment>; 1] = [Box::new(self.generation()?)];
         for (index, prompt) in prompts.prompts.iter().enumerate() {
-            let written = prompts.references[prompt].iter().filter(|text| text.len() < *max_tokens).find_map(|text| {
-                let rest = text[prompt.len()..].iter().copied().chain([Special::Eos.id()]);
-                rest.map(|token| self.actions.action_of(token)).collect::<Option<Vec<_>>>()
-            });
-            if let Some(actions) = written {
-                let mut player = crate::play::FixedPlayer::new(actions);
-                episodes.extend(play(&mut environments, &[Start::Indexed(index)], &mut player)?);
+            let texts = &prompts.references[prompt];
+            let fitting = texts.iter().filter(|text| (*min_tokens..*max_tokens).contains(&text.len()));
+            let written = fitting
+                .into_iter()
+                .find_map(|text| segmenter.segment(&[&text[prompt.len()..], &[Special::Eos.id()]].concat()));
+            match written {
+                Some(actions) => {
+                    let mut player = crate::play::FixedPlayer::new(actions);
+                    episodes.extend(play(&mut environments, &[Start::Indexed(index)], &mut player)?);
+                }
+                None => n_left_out += usize::from(!texts.is_empty()),
             }
         }
-        Ok(episodes)
+        if let Some(candidates) = &self.candidates {
+            episodes.iter_mut().for_each(|episode| candidates.restrict(episode));
+        }
+        Ok(HumanEpisodes { episodes, n_left_out })
+    }
+}
+
+/// What people wrote from the starts of a task.
+pub struct HumanEpisodes {
+    /// One episode for each start from which a text could be written.
+    pub episodes: Vec<Trajectory>,
+    /// Starts from which people wrote nothing that fits the limit and the actions.
+    pub n_left_out: usize,
+}
+
+/// How much of a text is its prompt, where episodes begin with one.
+fn prompt_length(environment: &EnvironmentConfig) -> Option<PromptLength> {
+    match *environment {
+        EnvironmentConfig::Generation { n_prompt_lines: Some(n_lines), .. } => Some(PromptLength::Lines(n_lines)),
+        EnvironmentConfig::Generation { n_prompt_tokens, .. } => Some(PromptLength::Tokens(n_prompt_tokens)),
+        _ => None,
     }
 }
 
@@ -380,13 +499,12 @@ fn position_encoder(config: &PositionConfig, vocab: &Vocab) -> Result<PositionEn
     Ok(PositionEncoder::Clauses { delimiters, max_clauses: *max_clauses, max_length: *max_length })
 }
 
-/// Mean negative log-likelihood, in nats a token, of the texts after their first `n_context` tokens.
-fn mean_nll(lm: &NgramLm, examples: &[Vec<TokenId>], n_context: usize) -> f64 {
-    let framed: Vec<Vec<TokenId>> = examples
-        .iter()
-        .filter(|example| example.len() > n_context)
-        .map(|example| [&[Special::Bos.id()], example.as_slice(), &[Special::Eos.id()]].concat())
-        .collect();
-    let sequences: Vec<(&[TokenId], usize)> = framed.iter().map(|text| (text.as_slice(), n_context + 1)).collect();
+/// Mean negative log-likelihood, in nats a token, of the texts after their prompts.
+fn mean_nll(lm: &NgramLm, part: &Part, length: PromptLength) -> f64 {
+    let framed = |(example, n_context): (&Vec<TokenId>, usize)| {
+        ([&[Special::Bos.id()], example.as_slice(), &[Special::Eos.id()]].concat(), n_context + 1)
+    };
+    let framed: Vec<(Vec<TokenId>, usize)> = part.with_prompts(length).map(framed).collect();
+    let sequences: Vec<(&[TokenId], usize)> = framed.iter().map(|(text, n)| (text.as_slice(), *n)).collect();
     lm.perplexity(&sequences).ln()
 }

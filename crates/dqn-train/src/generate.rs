@@ -1,5 +1,7 @@
 //! Writing with what was learned.
 
+use std::collections::HashSet;
+
 use dqn_core::{Policy, Progress};
 use dqn_env::EnvironmentConfig;
 use dqn_mdp::{ActionId, Environment, Seed, Start, TokenId, Trajectory};
@@ -124,8 +126,10 @@ fn encode_prompt(experiment: &Experiment, prompt: &str) -> Result<Vec<TokenId>, 
     Ok(text.tokenizer.encode(prompt)?)
 }
 
-/// The `n` texts of highest mean log-probability a step that a search over `width` texts at a time finds from the first
+/// The `n` texts of highest mean log-probability a token that a search over `width` texts at a time finds from the first
 /// start of `environment`.
+///
+/// Where several ways to divide a text into actions lead to it, the likeliest counts for it.
 fn beam_search(
     environment: &mut Box<dyn Environment>,
     player: &mut NetworkPlayer<'_, TextQNetwork>,
@@ -141,16 +145,24 @@ fn beam_search(
         let log_probs = player.log_probs(&views(&beam), parents.as_deref(), temperature);
         let mut extensions: Vec<(usize, ActionId, f64)> = Vec::new();
         for (row, (candidate, log_probs)) in beam.iter().zip(&log_probs).enumerate() {
-            let mut best: Vec<(ActionId, f64)> = (0..).map(ActionId).zip(log_probs.iter().copied()).collect();
+            let possible = (0..).map(ActionId).zip(log_probs.iter().copied()).filter(|(_, log)| log.is_finite());
+            let mut best: Vec<(ActionId, f64)> = possible.collect();
             best.sort_by(|a, b| b.1.total_cmp(&a.1));
             extensions.extend(best.iter().take(width).map(|&(action, log)| (row, action, candidate.log_prob + log)));
         }
         extensions.sort_by(|a, b| b.2.total_cmp(&a.2));
-        let mut next = Vec::new();
+        let mut next: Vec<Candidate> = Vec::new();
         let mut rows = Vec::new();
-        for &(row, action, log_prob) in extensions.iter().take(width) {
+        let mut written = HashSet::new();
+        for &(row, action, log_prob) in &extensions {
+            if written.len() == width {
+                break;
+            }
             let actions: Vec<ActionId> = beam[row].episode.actions.iter().copied().chain([action]).collect();
             let candidate = Candidate { episode: take(environment.as_mut(), &actions)?, log_prob };
+            if !written.insert(candidate.episode.tokens.clone()) {
+                continue;
+            }
             if candidate.episode.outcome.is_end() {
                 finished.push(candidate);
             } else {
@@ -161,6 +173,8 @@ fn beam_search(
         (beam, parents) = (next, Some(rows));
     }
     finished.sort_by(|a, b| b.mean_log_prob().total_cmp(&a.mean_log_prob()));
+    let mut written = HashSet::new();
+    finished.retain(|candidate| written.insert(candidate.episode.tokens.clone()));
     finished.truncate(n);
     Ok(finished.into_iter().map(|candidate| candidate.episode).collect())
 }
@@ -173,7 +187,7 @@ struct Candidate {
 
 impl Candidate {
     fn mean_log_prob(&self) -> f64 {
-        self.log_prob / self.episode.len() as f64
+        self.log_prob / self.episode.written().len() as f64
     }
 }
 

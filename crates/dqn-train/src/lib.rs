@@ -6,12 +6,15 @@
 
 #![recursion_limit = "256"]
 
+mod actions;
 pub mod builtin;
+mod candidates;
 pub mod config;
 mod error;
 pub mod evaluation;
 pub mod experiment;
 pub mod generate;
+mod other_run;
 pub mod play;
 mod prior;
 pub mod report;
@@ -21,5 +24,6 @@ pub mod stats;
 pub mod text;
 pub mod training;
 
+pub use candidates::Candidates;
 pub use error::TrainError;
 pub use prior::NgramPrior;

@@ -71,7 +71,6 @@ pub struct NetworkPlayer<'a, N: QNetwork> {
     rng: &'a mut ChaCha8Rng,
     memory: Option<Memory<N::DecodeState>>,
     scratch: Vec<f32>,
-    row: Vec<f32>,
 }
 
 /// What is remembered of the texts between two calls.
@@ -90,7 +89,7 @@ impl<'a, N: QNetwork> NetworkPlayer<'a, N> {
         positions: &'a PositionEncoder,
         rng: &'a mut ChaCha8Rng,
     ) -> Self {
-        Self { network, policy, prior, positions, rng, memory: None, scratch: Vec::new(), row: Vec::new() }
+        Self { network, policy, prior, positions, rng, memory: None, scratch: Vec::new() }
     }
 
     /// Log-probabilities of all actions under the Boltzmann policy, one row an episode.
@@ -99,12 +98,9 @@ impl<'a, N: QNetwork> NetworkPlayer<'a, N> {
     pub fn log_probs(&mut self, episodes: &[View<'_>], kept: Option<&[usize]>, temperature: f64) -> Vec<Vec<f64>> {
         let n_actions = self.network.n_actions();
         let q = self.q_values(episodes, kept);
-        let row = |(view, q): (&View<'_>, &[f32])| {
-            let log_prior = self.prior.map(|prior| {
-                self.row.resize(n_actions, 0.0);
-                prior.log_probs(view.text, &mut self.row);
-                self.row.as_slice()
-            });
+        let log_priors = log_priors(self.prior, episodes, n_actions);
+        let row = |(index, (view, q)): (usize, (&View<'_>, &[f32]))| {
+            let log_prior = log_priors.get(index).map(Vec::as_slice);
             preferences(q, log_prior, temperature, &mut self.scratch);
             let allowed = |action: usize| view.allowed.allows(ActionId(action as u32));
             let weight =
@@ -114,7 +110,7 @@ impl<'a, N: QNetwork> NetworkPlayer<'a, N> {
             let total = highest + weights.iter().map(|weight| (weight - highest).exp()).sum::<f64>().ln();
             weights.iter().map(|weight| weight - total).collect()
         };
-        episodes.iter().zip(q.chunks_exact(n_actions)).map(row).collect()
+        episodes.iter().zip(q.chunks_exact(n_actions)).enumerate().map(row).collect()
     }
 
     /// Values of all actions, one row an episode.
@@ -146,35 +142,55 @@ impl<'a, N: QNetwork> NetworkPlayer<'a, N> {
         let device = self.network.device();
         let n_new: Vec<usize> =
             kept.iter().zip(episodes).map(|(&row, view)| view.text.len() - memory.n_tokens[row]).collect();
-        let same = n_new.iter().all(|&n| n == n_new[0]);
-        if !same {
-            // Answers of different lengths would need a pause for some rows; reading the texts anew is simpler.
-            return self.start(episodes);
-        }
-        let rows = |values: Vec<i64>| {
+        let rows = |values: Vec<usize>| {
             let len = values.len();
+            let values: Vec<i64> = values.into_iter().map(|value| value as i64).collect();
             Tensor::<1, Int>::from_data(TensorData::new(values, [len]), &device)
         };
+        // Texts that go on by more tokens begin earlier, so that all of them read their last one together.
+        let mut order: Vec<usize> = (0..episodes.len()).collect();
+        order.sort_by_key(|&index| std::cmp::Reverse(n_new[index]));
         let is_same = kept.iter().copied().eq(0..memory.n_tokens.len());
-        let mut state = match is_same {
-            true => memory.state,
-            false => self.network.select(memory.state, rows(kept.iter().map(|&row| row as i64).collect())),
+        let chosen = |state: N::DecodeState, reading: &[usize]| match is_same && reading.len() == episodes.len() {
+            true => state,
+            false => self.network.select(state, rows(reading.iter().map(|&index| kept[index]).collect())),
         };
+        let mut remembered = Some(memory.state);
         let mut positions: Vec<Position> = kept.iter().map(|&row| memory.positions[row]).collect();
-        let mut q = None;
-        for back in (1..=n_new[0]).rev() {
-            let tokens: Vec<TokenId> = episodes.iter().map(|view| view.text[view.text.len() - back]).collect();
-            let ids: Vec<i64> = tokens
-                .iter()
-                .zip(&mut positions)
-                .map(|(&token, position)| i64::from(self.positions.push(position, token)))
-                .collect();
-            let tokens = rows(tokens.iter().map(|token| i64::from(token.0)).collect());
-            q = Some(self.network.step(&StepInput { tokens, positions: rows(ids) }, &mut state));
+        let (mut state, mut n_reading, mut q) = (None, 0, None);
+        for back in (1..=n_new[order[0]]).rev() {
+            let n_before = n_reading;
+            n_reading = order.partition_point(|&index| n_new[index] >= back);
+            if n_reading > n_before {
+                let all = if n_reading == order.len() { remembered.take() } else { remembered.clone() };
+                let all = all.expect("the last texts begin once");
+                let joining = chosen(all, &order[n_before..n_reading]);
+                state = Some(match state {
+                    Some(state) => self.network.join(state, joining),
+                    None => joining,
+                });
+            }
+            let reading = &order[..n_reading];
+            let tokens: Vec<TokenId> =
+                reading.iter().map(|&index| episodes[index].text[episodes[index].text.len() - back]).collect();
+            let place =
+                |(&index, &token): (&usize, &TokenId)| self.positions.push(&mut positions[index], token) as usize;
+            let places = rows(reading.iter().zip(&tokens).map(place).collect());
+            let tokens = rows(tokens.iter().map(|token| token.index()).collect());
+            let state = state.as_mut().expect("the longest stretch is read from its beginning");
+            q = Some(self.network.step(&StepInput { tokens, positions: places }, state));
+        }
+        let (mut state, mut q) = state.zip(q).expect("every action writes at least one token");
+        if !order.is_sorted() {
+            let mut places = vec![0; order.len()];
+            order.iter().enumerate().for_each(|(place, &index)| places[index] = place);
+            let places = rows(places);
+            state = self.network.select(state, places.clone());
+            q = q.select(0, places);
         }
         let n_tokens = episodes.iter().map(|view| view.text.len()).collect();
         self.memory = Some(Memory { state, n_tokens, positions });
-        q.expect("every action writes at least one token")
+        q
     }
 }
 
@@ -182,17 +198,23 @@ impl<N: QNetwork> Player for NetworkPlayer<'_, N> {
     fn choose(&mut self, episodes: &[View<'_>], kept: Option<&[usize]>) -> Vec<ActionId> {
         let n_actions = self.network.n_actions();
         let q = self.q_values(episodes, kept);
+        let log_priors = log_priors(self.prior, episodes, n_actions);
         let mut actions = Vec::with_capacity(episodes.len());
-        for (view, q) in episodes.iter().zip(q.chunks_exact(n_actions)) {
-            let log_prior = self.prior.map(|prior| {
-                self.row.resize(n_actions, 0.0);
-                prior.log_probs(view.text, &mut self.row);
-                self.row.as_slice()
-            });
+        for (index, (view, q)) in episodes.iter().zip(q.chunks_exact(n_actions)).enumerate() {
+            let log_prior = log_priors.get(index).map(Vec::as_slice);
             actions.push(self.policy.select(q, log_prior, view.allowed, self.rng, &mut self.scratch));
         }
         actions
     }
+}
+
+/// What the prior, where there is one, says of all actions in each episode.
+fn log_priors(prior: Option<&dyn Prior>, episodes: &[View<'_>], n_actions: usize) -> Vec<Vec<f32>> {
+    let Some(prior) = prior else { return Vec::new() };
+    let texts: Vec<&[TokenId]> = episodes.iter().map(|view| view.text).collect();
+    let mut rows = vec![vec![0.0; n_actions]; texts.len()];
+    prior.log_probs_of(&texts, rows.iter_mut().map(Vec::as_mut_slice).collect());
+    rows
 }
 
 /// The input that asks for the last state of each text.
@@ -220,8 +242,8 @@ pub fn sequence_input<'a>(
     SequenceInput { tokens: matrix(tokens, time), positions: matrix(places, time), decisions: matrix(decisions, 1) }
 }
 
-/// Tells the actions that a prescribed form leaves open after a text.
-pub type Narrowing<'a> = dyn Fn(&[TokenId]) -> ActionMask + 'a;
+/// Tells the actions that a prescribed form leaves open, out of those an episode allows.
+pub type Narrowing<'a> = dyn Fn(&View<'_>) -> ActionMask + 'a;
 
 /// Plays without values: uniformly or by a prior, perhaps within a prescribed form.
 pub struct ScriptedPlayer<'a> {
@@ -239,16 +261,14 @@ impl Player for ScriptedPlayer<'_> {
     fn choose(&mut self, episodes: &[View<'_>], _kept: Option<&[usize]>) -> Vec<ActionId> {
         let policy = Policy::Boltzmann { temperature: 1.0 };
         let zeros = vec![0.0; self.n_actions];
-        let (mut row, mut scratch) = (vec![0.0; self.n_actions], Vec::new());
-        let mut choose = |view: &View<'_>| {
-            let log_prior = self.prior.map(|prior| {
-                prior.log_probs(view.text, &mut row);
-                row.as_slice()
-            });
-            let narrowed = self.narrow.map(|narrow| narrow(view.text));
+        let mut scratch = Vec::new();
+        let log_priors = log_priors(self.prior, episodes, self.n_actions);
+        let mut choose = |(index, view): (usize, &View<'_>)| {
+            let log_prior = log_priors.get(index).map(Vec::as_slice);
+            let narrowed = self.narrow.map(|narrow| narrow(view));
             policy.select(&zeros, log_prior, narrowed.as_ref().unwrap_or(view.allowed), self.rng, &mut scratch)
         };
-        episodes.iter().map(&mut choose).collect()
+        episodes.iter().enumerate().map(&mut choose).collect()
     }
 }
 
@@ -270,5 +290,74 @@ impl Player for FixedPlayer {
     fn choose(&mut self, episodes: &[View<'_>], _kept: Option<&[usize]>) -> Vec<ActionId> {
         assert_eq!(episodes.len(), 1, "a list of actions plays one episode");
         vec![self.actions.next().expect("the episode ends with the list of actions")]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dqn_mdp::{ActionTable, Seed};
+    use dqn_model::{
+        CnnConfig, GruConfig, LstmConfig, MlpConfig, NetworkConfig, TextQNetwork, TorsoConfig, TransformerConfig,
+    };
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn network(torso: TorsoConfig) -> TextQNetwork {
+        let config = NetworkConfig { embedding_width: 6, torso, ..NetworkConfig::default() };
+        let actions = ActionTable::of_tokens((3..9).map(TokenId));
+        config.init(12, encoder().n_ids(), &actions, &mut Seed(3).stream("init"), &burn::tensor::Device::flex())
+    }
+
+    fn encoder() -> PositionEncoder {
+        PositionEncoder::Clauses { delimiters: vec![TokenId(4)], max_clauses: 2, max_length: 4 }
+    }
+
+    /// What the Boltzmann policy makes of texts that it reads from their beginning.
+    fn anew(network: &TextQNetwork, texts: &[Vec<TokenId>]) -> Vec<Vec<f64>> {
+        let (positions, mut rng) = (encoder(), Seed(1).stream("test"));
+        NetworkPlayer::new(network, Policy::Greedy, None, &positions, &mut rng).log_probs(&views(texts), None, 0.01)
+    }
+
+    fn views(texts: &[Vec<TokenId>]) -> Vec<View<'_>> {
+        texts.iter().map(|text| View { text, allowed: &ActionMask::All }).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(12))]
+        #[test]
+        fn texts_that_go_on_by_different_numbers_of_tokens_are_not_read_again(
+            texts in prop::collection::vec(prop::collection::vec(3_u32..12, 1..4), 1..4),
+            rounds in prop::collection::vec(
+                prop::collection::vec((any::<prop::sample::Index>(), prop::collection::vec(3_u32..12, 1..5)), 1..5), 1..4),
+        ) {
+            let torsos = [
+                TorsoConfig::Mlp(MlpConfig { window_tokens: 3, hidden: vec![8] }),
+                TorsoConfig::Gru(GruConfig { width: 8, n_layers: 2 }),
+                TorsoConfig::Lstm(LstmConfig { width: 8, n_layers: 1 }),
+                TorsoConfig::Cnn(CnnConfig { width: 8, kernel_size: 2, n_layers: 2 }),
+                TorsoConfig::Transformer(TransformerConfig { width: 8, n_heads: 2, n_layers: 1, expansion: 2 }),
+            ];
+            let begun = |text: &Vec<u32>| [2].iter().chain(text).copied().map(TokenId).collect::<Vec<_>>();
+            for torso in torsos {
+                let network = network(torso);
+                let (positions, mut rng) = (encoder(), Seed(1).stream("test"));
+                let mut player = NetworkPlayer::new(&network, Policy::Greedy, None, &positions, &mut rng);
+                let mut texts: Vec<Vec<TokenId>> = texts.iter().map(begun).collect();
+                player.log_probs(&views(&texts), None, 0.01);
+                for round in &rounds {
+                    // Each text goes on from one of the last, perhaps from one that another goes on from too.
+                    let kept: Vec<usize> = round.iter().map(|(row, _)| row.index(texts.len())).collect();
+                    let goes_on = |(&row, (_, more)): (&usize, &(_, Vec<u32>))| {
+                        texts[row].iter().copied().chain(more.iter().copied().map(TokenId)).collect::<Vec<_>>()
+                    };
+                    texts = kept.iter().zip(round).map(goes_on).collect();
+                    let found = player.log_probs(&views(&texts), Some(&kept), 0.01).concat();
+                    for (found, expected) in found.iter().zip(anew(&network, &texts).concat()) {
+                        prop_assert!((found - expected).abs() < 1e-2, "{} instead of {}", found, expected);
+                    }
+                }
+            }
+        }
     }
 }

@@ -30,6 +30,65 @@ pub struct TextData {
 pub struct Part {
     /// The examples, without `<bos>` and `<eos>`.
     pub examples: Vec<Vec<TokenId>>,
+    /// For each example, how many tokens it has at the end of each of its lines.
+    line_ends: Vec<Vec<usize>>,
+}
+
+impl Part {
+    /// The examples of `texts`.
+    fn encode(texts: &[String], tokenizer: &TextTokenizer) -> Result<Self, TrainError> {
+        let mut part = Self::default();
+        for text in texts {
+            let example = tokenizer.encode(text)?;
+            let mut line_ends = vec![example.len()];
+            if text.contains('\n') {
+                // A line feed belongs to the line that it ends. Where tokens reach over it, the lines cannot be told.
+                let lines =
+                    text.split_inclusive('\n').map(|line| tokenizer.encode(line)).collect::<Result<Vec<_>, _>>()?;
+                if lines.concat() == example {
+                    let mut end = 0;
+                    line_ends = lines
+                        .iter()
+                        .map(|line| {
+                            end += line.len();
+                            end
+                        })
+                        .collect();
+                }
+            }
+            part.examples.push(example);
+            part.line_ends.push(line_ends);
+        }
+        Ok(part)
+    }
+
+    /// The lines of all examples, each with its line feed where the tokenizer has a token for it.
+    pub fn lines(&self) -> impl Iterator<Item = &[TokenId]> {
+        self.examples.iter().zip(&self.line_ends).flat_map(|(example, ends)| {
+            let begins = [0].into_iter().chain(ends.iter().copied());
+            begins.zip(ends).map(|(begin, &end)| &example[begin..end])
+        })
+    }
+
+    /// Each example with the number of its tokens that are a prompt of `length`; those without such a prompt left out.
+    pub fn with_prompts(&self, length: PromptLength) -> impl Iterator<Item = (&Vec<TokenId>, usize)> {
+        self.examples.iter().zip(&self.line_ends).filter_map(move |(example, ends)| {
+            let n_tokens = match length {
+                PromptLength::Tokens(n_tokens) => n_tokens,
+                PromptLength::Lines(n_lines) => *ends.get(n_lines - 1)?,
+            };
+            (example.len() > n_tokens).then_some((example, n_tokens))
+        })
+    }
+}
+
+/// How much of an example is given as the prompt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PromptLength {
+    /// So many tokens.
+    Tokens(usize),
+    /// So many lines, at least one.
+    Lines(usize),
 }
 
 impl TextData {
@@ -83,13 +142,15 @@ impl TextData {
                 config.tokenizer.train(&seen)?
             }
         };
-        let encode = |examples: &[String]| -> Result<Part, TrainError> {
-            let examples = examples.iter().map(|example| tokenizer.encode(example)).collect::<Result<_, _>>()?;
-            Ok(Part { examples })
-        };
-        let parts =
-            texts.iter().map(|(&part, examples)| Ok((part, encode(examples)?))).collect::<Result<_, TrainError>>()?;
+        let encode = |(&part, examples): (&Split, &Vec<String>)| Ok((part, Part::encode(examples, &tokenizer)?));
+        let parts = texts.iter().map(encode).collect::<Result<_, TrainError>>()?;
         Ok(Self { tokenizer, fingerprint, n_moved_duplicates, parts })
+    }
+
+    /// Makes `bytes` part of what a run must find again to go on.
+    pub(crate) fn add_to_fingerprint(&mut self, bytes: &[u8]) {
+        let both = format!("{} {}", self.fingerprint, blake3::hash(bytes).to_hex());
+        self.fingerprint = blake3::hash(both.as_bytes()).to_hex().to_string();
     }
 
     /// A part of the text.
@@ -98,7 +159,7 @@ impl TextData {
     }
 }
 
-fn read_source(source: &CorpusSource) -> Result<(String, Vec<u8>), TrainError> {
+pub(crate) fn read_source(source: &CorpusSource) -> Result<(String, Vec<u8>), TrainError> {
     match source {
         CorpusSource::Builtin(name) => Ok((format!("builtin text {name}"), builtin::text(name)?.as_bytes().to_vec())),
         CorpusSource::Path(path) => {
@@ -119,21 +180,24 @@ pub struct Prompts {
 }
 
 impl Prompts {
-    /// Every example's first `n_prompt_tokens` tokens, as often as it occurs.
+    /// The prompt of every example that has one, as often as it occurs.
     ///
-    /// Examples are left out whose prompt holds `<unk>` or one of `excluded`, or that end within a token of it.
-    pub fn of(part: &Part, n_prompt_tokens: usize, excluded: &[TokenId]) -> Self {
-        let is_prompt = |example: &&Vec<TokenId>| {
-            let has_more = example.len() > n_prompt_tokens + 1;
-            let clean = |token: &TokenId| *token != Special::Unk.id() && !excluded.contains(token);
-            has_more && example[..n_prompt_tokens].iter().all(clean)
+    /// Examples are left out that end within a token of their prompt, whose prompt holds `<unk>` or, where it is counted in
+    /// tokens, one of `excluded`.
+    pub fn of(part: &Part, length: PromptLength, excluded: &[TokenId]) -> Self {
+        let excluded = match length {
+            PromptLength::Tokens(_) => excluded,
+            PromptLength::Lines(_) => &[],
         };
         let mut prompts = Vec::new();
         let mut references: HashMap<Vec<TokenId>, Vec<Vec<TokenId>>> = HashMap::new();
-        for example in part.examples.iter().filter(is_prompt) {
-            let prompt = example[..n_prompt_tokens].to_vec();
-            references.entry(prompt.clone()).or_default().push(example.clone());
-            prompts.push(prompt);
+        for (example, n_tokens) in part.with_prompts(length) {
+            let clean = |token: &TokenId| *token != Special::Unk.id() && !excluded.contains(token);
+            if example.len() > n_tokens + 1 && example[..n_tokens].iter().all(clean) {
+                let prompt = example[..n_tokens].to_vec();
+                references.entry(prompt.clone()).or_default().push(example.clone());
+                prompts.push(prompt);
+            }
         }
         Self { prompts: prompts.into(), references: Arc::new(references) }
     }
@@ -145,5 +209,43 @@ impl Prompts {
         prompts.shuffle(&mut seed.stream("prompts"));
         prompts.truncate(most);
         Self { prompts: prompts.into(), references: Arc::clone(&self.references) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dqn_text::tokenizer::TokenizerConfig;
+
+    use super::*;
+
+    fn part(texts: &[&str], tokenizer: &TokenizerConfig) -> (Part, TextTokenizer) {
+        let tokenizer = tokenizer.train(texts).unwrap();
+        let texts: Vec<String> = texts.iter().copied().map(str::to_owned).collect();
+        (Part::encode(&texts, &tokenizer).unwrap(), tokenizer)
+    }
+
+    #[test]
+    fn lines_are_told_apart_and_can_be_prompts() {
+        let texts = ["a b\nc\nd e f", "a", "b\nc d"];
+        let word =
+            TokenizerConfig::Word { max_tokens: 20, min_count: 1, lowercase: false, chinese: Default::default() };
+        for (config, expected) in [
+            (TokenizerConfig::Char { max_tokens: 20, min_count: 1 }, ["a b\n", "c\n", "d e f", "a", "b\n", "c d"]),
+            (word, ["a b", "c", "d e f", "a", "b", "c d"]),
+        ] {
+            let (part, tokenizer) = part(&texts, &config);
+            let lines: Vec<String> = part.lines().map(|line| tokenizer.decode(line)).collect();
+            assert_eq!(lines, expected);
+            let prompts = |length| -> Vec<String> {
+                Prompts::of(&part, length, &[]).prompts.iter().map(|prompt| tokenizer.decode(prompt)).collect()
+            };
+            assert_eq!(prompts(PromptLength::Lines(1)), [expected[0], expected[4]]);
+            assert_eq!(
+                prompts(PromptLength::Lines(2)),
+                [[expected[0], if expected[0].ends_with('\n') { "" } else { " " }, expected[1]].concat()]
+            );
+            assert_eq!(prompts(PromptLength::Lines(3)), [] as [&str; 0]);
+            assert_eq!(prompts(PromptLength::Tokens(1)), ["a", "b"]);
+        }
     }
 }

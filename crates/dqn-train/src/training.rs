@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::Device;
-use dqn_core::{BatchBuilder, DqnLearner, Learner, Prior, Progress, QNetwork, Replay, UpdateStats};
+use dqn_core::{BatchBuilder, DqnLearner, Learner, Progress, QNetwork, Replay, UpdateStats};
 use dqn_env::RewardSum;
 use dqn_mdp::{Environment, RandomStreams, Seed, Start, Trajectory};
 use dqn_model::TextQNetwork;
@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 use crate::config::{EpisodeSource, ExperimentConfig};
-use crate::experiment::Experiment;
+use crate::experiment::{Experiment, HumanEpisodes};
 use crate::play::{NetworkPlayer, play};
 
 /// What happened in one round.
@@ -74,7 +74,13 @@ impl<'a> Training<'a> {
         let replay = match config.training.source {
             EpisodeSource::Play => Replay::new(config.replay.clone(), config.learner.window_steps),
             EpisodeSource::Text { best_fraction } => {
-                let mut episodes = task.human_episodes()?;
+                let HumanEpisodes { mut episodes, n_left_out } = task.human_episodes()?;
+                if episodes.is_empty() {
+                    return Err(TrainError::NothingToImitate { n_texts: n_left_out });
+                }
+                if n_left_out > 0 {
+                    tracing::info!("{n_left_out} training texts are left out: no actions write them within the limit");
+                }
                 if let Some(reward) = &mut reward {
                     reward.judge(&mut episodes)?;
                 }
@@ -96,6 +102,15 @@ impl<'a> Training<'a> {
     /// How far the run has come.
     pub fn progress(&self) -> Progress {
         self.state.progress
+    }
+
+    /// Passes over the text so far, where the run learns from text.
+    pub fn epochs(&self) -> Option<f64> {
+        let config = &self.experiment.config;
+        let EpisodeSource::Text { .. } = config.training.source else { return None };
+        let n_learned =
+            self.state.progress.updates as f64 * (config.learner.batch_windows * config.learner.window_steps) as f64;
+        Some(n_learned / self.replay.n_steps() as f64)
     }
 
     /// The network as it acts now.
@@ -163,7 +178,10 @@ impl<'a> Training<'a> {
         let progress = self.state.progress;
         let sample = self.replay.sample(config.batch_windows, progress, self.state.streams.stream("replay"));
         let prior = self.experiment.prior.as_deref().filter(|_| config.bootstrap.needs_prior());
-        let batch = self.builder.build(&sample.windows, prior.map(|prior| prior as &dyn Prior));
+        let batch = match self.experiment.learns_of_candidates() {
+            true => self.builder.build_of_allowed(&sample.windows, prior),
+            false => self.builder.build(&sample.windows, prior),
+        };
         let numbers = sample.numbers;
         let stats = self.learner.update(batch.weighted(sample.weights), progress)?;
         self.replay.update_priorities(&numbers, &stats.max_errors, &stats.mean_errors);

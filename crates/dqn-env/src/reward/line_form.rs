@@ -3,7 +3,7 @@
 use std::iter;
 
 use dqn_mdp::{ActionMask, MdpError, Reward, TermReward, Trajectory};
-use dqn_text::{ActionTable, Special, TokenId};
+use dqn_text::{ActionId, ActionTable, Special, TokenId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -195,17 +195,17 @@ impl LineForm {
     /// The actions that keep the form with clauses of `length` tokens after `prefix`: the delimiter exactly there,
     /// `<eos>` exactly at the end, and neither anywhere else.
     ///
-    /// Where a clause of the prefix is longer already, it must end at once. After `<eos>` everything is allowed.
-    ///
-    /// # Panics
-    /// When no action writes what must come next.
-    pub fn allowed(&self, prefix: &[TokenId], length: usize, actions: &ActionTable) -> ActionMask {
+    /// Where a clause of the prefix is longer already, it must end at once. After `<eos>` everything is allowed. `within`
+    /// is what is allowed in any case; where none of it keeps the form, as may be where no action writes what must come
+    /// next, all of it is allowed.
+    pub fn allowed(&self, prefix: &[TokenId], length: usize, actions: &ActionTable, within: &ActionMask) -> ActionMask {
         if prefix.contains(&Special::Eos.id()) {
-            return ActionMask::All;
+            return within.clone();
         }
         let place = after_bos(prefix).iter().fold(Place::default(), |place, &token| self.after(place, token));
-        let keeping = actions.iter().filter(|(_, tokens)| self.keeps(place, tokens, length));
-        ActionMask::only(actions.len(), keeping.map(|(action, _)| action))
+        let keeps = |&action: &ActionId| self.keeps(place, actions.tokens(action), length);
+        let keeping: Vec<ActionId> = within.iter(actions.len()).filter(keeps).collect();
+        if keeping.is_empty() { within.clone() } else { ActionMask::only(actions.len(), keeping) }
     }
 
     /// Whether writing `tokens` from `place` on keeps the form with clauses of `length` tokens.
@@ -321,7 +321,7 @@ impl Reward for Form {
 
 #[cfg(test)]
 mod tests {
-    use dqn_text::{ActionId, Tokenizer};
+    use dqn_text::Tokenizer;
     use proptest::prelude::*;
 
     use super::*;
@@ -463,12 +463,15 @@ mod tests {
             ("白日依山尽，黄河入海流。", ActionMask::All),
         ] {
             let with_bos: Vec<TokenId> = [Special::Bos.id()].into_iter().chain(text.ids(prefix)).collect();
-            assert_eq!(couplet.allowed(&with_bos, 5, &actions), expected, "{prefix}");
+            assert_eq!(couplet.allowed(&with_bos, 5, &actions, &ActionMask::All), expected, "{prefix}");
         }
         let single = LineForm::new(None, 1, vec![2]).unwrap();
         let bos = Special::Bos.id();
-        assert_eq!(single.allowed(&[bos], 2, &actions), ActionMask::all_but(actions.len(), &[eos]));
-        assert_eq!(single.allowed(&[bos, text.ids("白")[0], text.ids("，")[0]], 2, &actions), only(eos));
+        assert_eq!(single.allowed(&[bos], 2, &actions, &ActionMask::All), ActionMask::all_but(actions.len(), &[eos]));
+        assert_eq!(
+            single.allowed(&[bos, text.ids("白")[0], text.ids("，")[0]], 2, &actions, &ActionMask::All),
+            only(eos)
+        );
     }
 
     #[test]
@@ -484,10 +487,14 @@ mod tests {
             ("白日依山尽，黄河入海", &["流。"]),
             ("白日依山尽，黄河入海流", &["。"]),
         ] {
-            let mask = couplet.allowed(&text.ids(prefix), 5, &actions);
+            let mask = couplet.allowed(&text.ids(prefix), 5, &actions, &ActionMask::All);
             let allowed: Vec<&str> = mask.iter(actions.len()).map(|action| phrases[action.index()]).collect();
             assert_eq!(allowed, expected, "{prefix}");
         }
+        let within = |phrases: &[u32]| ActionMask::only(actions.len(), phrases.iter().copied().map(ActionId));
+        let allowed = |prefix: &str, phrases: &[u32]| couplet.allowed(&text.ids(prefix), 5, &actions, &within(phrases));
+        assert_eq!(allowed("", &[1, 2]), within(&[1]), "what is forbidden stays so");
+        assert_eq!(allowed("", &[2, 5]), within(&[2, 5]), "nothing keeps the form");
     }
 
     #[test]
@@ -535,7 +542,7 @@ mod tests {
                 if line.ends_with(&[Special::Eos.id()]) {
                     break;
                 }
-                let allowed: Vec<ActionId> = form.allowed(&line, length, &actions).iter(actions.len()).collect();
+                let allowed: Vec<ActionId> = form.allowed(&line, length, &actions, &ActionMask::All).iter(actions.len()).collect();
                 prop_assert!(!allowed.is_empty());
                 line.extend_from_slice(actions.tokens(*choice.get(&allowed)));
             }

@@ -6,18 +6,22 @@
 //! [`crate::experiment`].
 
 pub mod check;
+pub mod layers;
 pub mod reference;
 mod schema;
 
 use std::path::PathBuf;
 
+use dqn_core::Distribution;
+use dqn_core::bootstrap::Bootstrap;
 use dqn_core::policy::Exploration;
 use dqn_core::schedule::Span;
 use dqn_core::{DqnConfig, ReplayConfig};
 use dqn_env::{EnvironmentConfig, RewardConfig};
-use dqn_model::{NetworkConfig, TorsoConfig};
+use dqn_model::{HeadConfig, NetworkConfig, TorsoConfig};
 use dqn_score::{BleuTokenizer, NgramConfig};
 use dqn_text::corpus::CorpusConfig;
+use dqn_text::phrases::PhraseConfig;
 use dqn_text::split::SplitConfig;
 use dqn_text::tokenizer::TokenizerConfig;
 use schemars::JsonSchema;
@@ -31,6 +35,11 @@ use crate::TrainError;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExperimentConfig {
+    /// Another experiment file that this one changes; a relative path starts at this file. `default` is the experiment
+    /// that ships with the program. Tables are joined key by key; one of another `kind` replaces the old one whole, and so
+    /// do `source`, `stop_after`, `over` and arrays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extends: Option<String>,
     /// Name of the experiment; its runs are called after it.
     #[serde(default = "default_name")]
     #[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"))]
@@ -51,7 +60,7 @@ pub struct ExperimentConfig {
     /// The text that the vocabulary is made from, where it is not the corpus; the corpus is added to it.
     #[serde(default)]
     pub vocabulary: Option<CorpusSection>,
-    /// Which tokens may be written.
+    /// What an action writes.
     #[serde(default)]
     pub actions: ActionsConfig,
     /// What an episode is.
@@ -129,15 +138,112 @@ pub enum CorpusSource {
     Texts(#[schemars(length(min = 1))] Vec<String>),
 }
 
-/// Which tokens may be written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// What an action writes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ActionsConfig {
     /// Every token of the vocabulary but `<pad>`, `<unk>` and `<bos>`.
-    #[default]
-    Vocabulary,
+    Vocabulary {
+        /// Narrow every state to its likeliest actions. Leave it out to allow all.
+        #[serde(default)]
+        candidates: Option<CandidatesConfig>,
+    },
     /// The tokens that occur in the training part of the corpus, without `<eos>`.
     Corpus,
+    /// Words of the training text, each with the white space before it (Unicode Annex 29), and `<eos>`; for the tokenizers
+    /// `char` and `bpe`, of whose tokens a word has several.
+    Words {
+        /// Most words; the most frequent are kept.
+        #[serde(default = "default_max_words")]
+        #[schemars(range(min = 1, max = 1000000))]
+        max_words: usize,
+        /// Words that occur less often are left out.
+        #[serde(default = "default_min_word_count")]
+        #[schemars(range(min = 1))]
+        min_count: usize,
+        /// Offer single tokens too, so that every text can be written and every length reached.
+        #[serde(default = "default_with_tokens")]
+        with_tokens: bool,
+        /// Narrow every state to its likeliest actions. Leave it out to allow all.
+        #[serde(default)]
+        candidates: Option<CandidatesConfig>,
+    },
+    /// Every token, and phrases of the training text: runs of tokens that stand together more often than chance has it.
+    Phrases {
+        /// How phrases are found.
+        #[serde(default)]
+        mining: PhraseConfig,
+        /// Narrow every state to its likeliest actions. Leave it out to allow all.
+        #[serde(default)]
+        candidates: Option<CandidatesConfig>,
+    },
+    /// Whole lines, and `<eos>`: the policy chooses what comes next out of what others wrote.
+    Sentences {
+        /// Where the lines come from. Leave it out to take those of the training text.
+        #[serde(default)]
+        source: Option<CorpusSource>,
+        /// Most sentences; of more, this many evenly spread ones are kept.
+        #[serde(default = "default_max_sentences")]
+        #[schemars(range(min = 1, max = 1000000))]
+        max_sentences: usize,
+        /// Narrow every state to its likeliest actions. Leave it out to allow all.
+        #[serde(default)]
+        candidates: Option<CandidatesConfig>,
+    },
+}
+
+impl Default for ActionsConfig {
+    fn default() -> Self {
+        ActionsConfig::Vocabulary { candidates: None }
+    }
+}
+
+impl ActionsConfig {
+    /// The narrowing to candidates, where there is one.
+    pub fn candidates(&self) -> Option<CandidatesConfig> {
+        match *self {
+            ActionsConfig::Vocabulary { candidates }
+            | ActionsConfig::Words { candidates, .. }
+            | ActionsConfig::Phrases { candidates, .. }
+            | ActionsConfig::Sentences { candidates, .. } => candidates,
+            ActionsConfig::Corpus => None,
+        }
+    }
+
+    /// The kind, where its actions write more than one token.
+    fn many_token_kind(&self) -> Option<&'static str> {
+        match self {
+            ActionsConfig::Words { .. } => Some("words"),
+            ActionsConfig::Phrases { .. } => Some("phrases"),
+            ActionsConfig::Sentences { .. } => Some("sentences"),
+            ActionsConfig::Vocabulary { .. } | ActionsConfig::Corpus => None,
+        }
+    }
+}
+
+fn default_max_words() -> usize {
+    2_000
+}
+
+fn default_min_word_count() -> usize {
+    1
+}
+
+fn default_with_tokens() -> bool {
+    true
+}
+
+fn default_max_sentences() -> usize {
+    2_000
+}
+
+/// Candidate actions, as the first stage of a choice among very many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CandidatesConfig {
+    /// How many of the actions that a state allows stay: the most probable under the prior.
+    #[schemars(range(min = 1, max = 1000000))]
+    pub top_k: usize,
 }
 
 /// A policy known beforehand.
@@ -151,6 +257,74 @@ pub enum PriorConfig {
         #[schemars(range(min = 2, max = 5))]
         order: usize,
     },
+    /// The Q-network of another run with the same vocabulary and actions, its values taken as logits: the language model
+    /// that imitation learns.
+    Network {
+        /// The folder of the run; a relative path starts at the experiment file.
+        run: PathBuf,
+        /// Which of its checkpoints.
+        #[serde(default)]
+        checkpoint: SavedCheckpoint,
+    },
+}
+
+/// A checkpoint of another run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SavedCheckpoint {
+    /// The best on validation prompts.
+    #[default]
+    Best,
+    /// The newest.
+    Last,
+}
+
+/// Parameters to begin with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InitialParameters {
+    /// The folder of a run with the same network, vocabulary and actions; a relative path starts at the experiment file.
+    pub run: PathBuf,
+    /// Which of its checkpoints.
+    #[serde(default)]
+    pub checkpoint: SavedCheckpoint,
+    /// Leave its head and begin with a random one: the logits of a language model are no values. The heads may then
+    /// differ.
+    #[serde(default)]
+    pub fresh_head: bool,
+}
+
+/// When a run ends early.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EarlyStopping {
+    /// Evaluations in a row that may pass without an improvement on the best.
+    #[serde(default = "default_patience")]
+    #[schemars(range(min = 1, max = 1000000))]
+    pub patience_evaluations: u64,
+    /// What counts as an improvement, in the unit of `evaluation.metric`.
+    #[serde(default)]
+    #[schemars(range(min = 0.0))]
+    pub min_improvement: f64,
+}
+
+fn default_patience() -> u64 {
+    5
+}
+
+/// What validation judges by: which checkpoint is the best, and when a run stops early.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Metric {
+    /// Mean return; the higher the better.
+    #[default]
+    Return,
+    /// Perplexity of held-out text under the policy, at the temperature it acts at; the lower the better.
+    PolicyPerplexity,
+    /// Perplexity of what was written under the judge; the lower the better.
+    ReferencePerplexity,
+    /// Corpus BLEU; the higher the better.
+    Bleu,
 }
 
 fn default_order() -> usize {
@@ -215,6 +389,10 @@ fn default_best_fraction() -> f64 {
 pub struct TrainingConfig {
     /// Where episodes come from.
     pub source: EpisodeSource,
+    /// Parameters of another run to begin with, such as those that imitation learned. Leave it out for random ones.
+    pub initial: Option<InitialParameters>,
+    /// Stop before `stop_after` when validation no longer gets better. Leave it out to go on to the end.
+    pub early_stopping: Option<EarlyStopping>,
     /// Episodes played together, before each round of updates.
     #[schemars(range(min = 1, max = 65536))]
     pub parallel_episodes: usize,
@@ -237,6 +415,8 @@ impl Default for TrainingConfig {
     fn default() -> Self {
         Self {
             source: EpisodeSource::Play,
+            initial: None,
+            early_stopping: None,
             parallel_episodes: 16,
             updates_per_round: 1,
             stop_after: Span::Updates(1_000),
@@ -252,6 +432,8 @@ impl Default for TrainingConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EvaluationConfig {
+    /// What validation judges by.
+    pub metric: Metric,
     /// Most episodes of one evaluation; each begins with another prompt.
     #[schemars(range(min = 1, max = 1000000))]
     pub n_episodes: usize,
@@ -271,6 +453,7 @@ pub struct EvaluationConfig {
 impl Default for EvaluationConfig {
     fn default() -> Self {
         Self {
+            metric: Metric::Return,
             n_episodes: 512,
             n_episodes_while_training: 128,
             seed: 0,
@@ -289,9 +472,29 @@ impl ExperimentConfig {
     /// [`TrainError::ConfigSyntax`] for a file that is not TOML, [`TrainError::Override`] for an override that cannot be
     /// applied, [`TrainError::InvalidConfig`] with every fault of the content.
     pub fn from_toml(text: &str, origin: &str, overrides: &[String]) -> Result<Self, TrainError> {
+        Self::from_table(Self::parse(text, origin)?, text, origin, overrides)
+    }
+
+    /// The table of an experiment file.
+    ///
+    /// # Errors
+    /// [`TrainError::ConfigSyntax`] for a text that is not TOML.
+    pub fn parse(text: &str, origin: &str) -> Result<toml::Table, TrainError> {
         let syntax =
             |error: toml::de::Error| TrainError::ConfigSyntax { origin: origin.to_owned(), message: error.to_string() };
-        let mut table: toml::Table = text.parse().map_err(syntax)?;
+        text.parse().map_err(syntax)
+    }
+
+    /// Reads an experiment from a table, of which at least the part that stands in `text` has lines to complain about.
+    ///
+    /// # Errors
+    /// As [`ExperimentConfig::from_toml`].
+    pub fn from_table(
+        mut table: toml::Table,
+        text: &str,
+        origin: &str,
+        overrides: &[String],
+    ) -> Result<Self, TrainError> {
         let mut lines = check::Lines::of(text);
         for assignment in overrides {
             check::apply_override(&mut table, assignment)?;
@@ -305,7 +508,10 @@ impl ExperimentConfig {
         if !problems.is_empty() {
             return Err(invalid(problems));
         }
-        let config: Self = table.try_into().map_err(syntax)?;
+        let config: Self = table.try_into().map_err(|error: toml::de::Error| TrainError::ConfigSyntax {
+            origin: origin.to_owned(),
+            message: error.to_string(),
+        })?;
         let problems = config.faults();
         match problems.is_empty() {
             true => Ok(config),
@@ -333,6 +539,9 @@ impl ExperimentConfig {
         let mut fault = |path: &str, found: String, allowed: &str| {
             faults.push(Problem { path: path.to_owned(), found, message: allowed.to_owned(), line: None });
         };
+        if let Some(extends) = &self.extends {
+            fault("extends", extends.clone(), "only an experiment file can change another one");
+        }
         let needs_text =
             matches!(self.environment, EnvironmentConfig::NextToken { .. } | EnvironmentConfig::Generation { .. });
         let is_generation = matches!(self.environment, EnvironmentConfig::Generation { .. });
@@ -376,6 +585,19 @@ impl ExperimentConfig {
                 fault("replay.only_fresh", "true".to_owned(), "text brings no fresh episodes: remove it");
             }
         }
+        if self.training.early_stopping.is_some() && self.training.evaluate_every_updates == 0 {
+            let why = "it goes by evaluations while training: set training.evaluate_every_updates";
+            fault("training.early_stopping", "a table".to_owned(), why);
+        }
+        if self.evaluation.metric != Metric::Return && !is_generation {
+            let why = "only the task generation has texts that people wrote: use \"return\"";
+            let found = match self.evaluation.metric {
+                Metric::PolicyPerplexity => "policy_perplexity",
+                Metric::ReferencePerplexity => "reference_perplexity",
+                Metric::Return | Metric::Bleu => "bleu",
+            };
+            fault("evaluation.metric", found.to_owned(), why);
+        }
         for (path, found, why) in self.learner.faults(self.network.distribution) {
             fault(path, found, why);
         }
@@ -383,11 +605,9 @@ impl ExperimentConfig {
             let why = "windows are drawn either by priority or by reward: remove one of both";
             fault("replay.rewarded_fraction", self.replay.rewarded_fraction.to_string(), why);
         }
-        if is_generation && self.actions == ActionsConfig::Corpus {
-            fault("actions.kind", "corpus".to_owned(), "generation must be able to write <eos>: use \"vocabulary\"");
-        }
+        self.action_faults(is_generation, &mut fault);
         if self.prior.is_some() && !needs_text {
-            fault("prior", "a prior".to_owned(), "an n-gram prior needs a [corpus]");
+            fault("prior", "a prior".to_owned(), "a prior over text needs a [corpus]");
         }
         let within = |path: &str, bounds: (f64, f64), least: f64, most: f64, allowed: &str| {
             let is_within = bounds.0 >= least && bounds.1 <= most;
@@ -409,7 +629,12 @@ impl ExperimentConfig {
                 }
                 faults.extend(within("exploration.epsilon", epsilon.bounds(), 0.0, 1.0, "a probability from 0 to 1"));
             }
-            Exploration::Boltzmann { temperature } => {
+            Exploration::Boltzmann { temperature, from_prior } => {
+                if *from_prior && self.prior.is_some() && matches!(self.learner.bootstrap, Bootstrap::Soft { .. }) {
+                    let why =
+                        "the bootstrap soft values a policy that knows no prior: set from_prior = false, or use kl";
+                    fault("exploration.from_prior", "true".to_owned(), why);
+                }
                 let bounds = temperature.bounds();
                 faults.extend(within("exploration.temperature", bounds, 1e-9, f64::MAX, "a temperature above 0"));
             }
@@ -420,5 +645,53 @@ impl ExperimentConfig {
         let rate = self.learner.optimizer.learning_rate().bounds();
         faults.extend(within("learner.optimizer.learning_rate", rate, 0.0, 10.0, "a step size from 0 to 10"));
         faults
+    }
+
+    /// What does not make sense about actions, their head, and prompts of lines.
+    fn action_faults(&self, is_generation: bool, fault: &mut impl FnMut(&str, String, &str)) {
+        if is_generation && self.actions == ActionsConfig::Corpus {
+            fault("actions.kind", "corpus".to_owned(), "generation must be able to write <eos>: use \"vocabulary\"");
+        }
+        if let Some(kind) = self.actions.many_token_kind()
+            && !is_generation
+        {
+            fault("actions.kind", kind.to_owned(), "only the task generation has actions of several tokens");
+        }
+        if let (ActionsConfig::Words { .. }, TokenizerConfig::Word { .. }) = (&self.actions, &self.tokenizer) {
+            fault("actions.kind", "words".to_owned(), "a word is one token of this tokenizer: use \"vocabulary\"");
+        }
+        if let Some(CandidatesConfig { top_k }) = self.actions.candidates() {
+            if self.prior.is_none() {
+                fault(
+                    "actions.candidates.top_k",
+                    top_k.to_string(),
+                    "candidates are chosen by a [prior]: add the section",
+                );
+            }
+            if !is_generation {
+                fault("actions.candidates.top_k", top_k.to_string(), "only the task generation has candidates");
+            }
+        }
+        if let HeadConfig::Relevance(_) | HeadConfig::Tied { .. } = self.network.head {
+            if self.network.distribution != Distribution::Mean {
+                let why = "the heads relevance and tied say one value of an action: remove it";
+                fault("network.distribution", "a distribution".to_owned(), why);
+            }
+            if let Some(noise) = self.network.noise {
+                let why = "the heads relevance and tied have no noisy weights: remove it";
+                fault("network.noise", noise.to_string(), why);
+            }
+        }
+        if let (HeadConfig::Tied { .. }, Some(kind)) = (&self.network.head, self.actions.many_token_kind()) {
+            let why = format!("the actions {kind} write several tokens, which have no one vector: use relevance");
+            fault("network.head.kind", "tied".to_owned(), &why);
+        }
+        if let EnvironmentConfig::Generation {
+            n_prompt_lines: Some(_), n_prompt_tokens: n_prompt_tokens @ 1.., ..
+        } = self.environment
+        {
+            let why = "0 where the prompt is counted in lines by n_prompt_lines";
+            fault("environment.n_prompt_tokens", n_prompt_tokens.to_string(), why);
+        }
     }
 }
