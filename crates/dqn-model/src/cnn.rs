@@ -1,14 +1,17 @@
 //! A causal convolutional network.
 
 use burn::module::Module;
-use burn::tensor::activation::relu;
+use burn::nn::Dropout;
 use burn::tensor::{Int, Tensor};
 use rand::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::dropout::dropped;
+#[cfg(feature = "flex")]
+use crate::fused;
 use crate::init::Init;
-use crate::linear::Linear;
+use crate::linear::{Activation, Linear};
 
 /// Size of a convolutional network; it sees `1 + (kernel_size - 1) (2^n_layers - 1)` tokens.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -44,16 +47,23 @@ pub struct Cnn {
     input: Linear,
     /// Each reads the vectors at its taps side by side, the earliest first.
     layers: Vec<Linear>,
+    /// On what a layer adds, as in Bai et al. 2018.
+    dropout: Option<Dropout>,
     #[module(skip)]
     kernel_size: usize,
 }
 
 impl Cnn {
-    pub(crate) fn new<R: Rng>(config: &CnnConfig, n_inputs: usize, init: &mut Init<'_, R>) -> Self {
+    pub(crate) fn new<R: Rng>(
+        config: &CnnConfig,
+        n_inputs: usize,
+        dropout: Option<Dropout>,
+        init: &mut Init<'_, R>,
+    ) -> Self {
         let input = Linear::new(n_inputs, config.width, 3.0, init);
         let n_taps = config.kernel_size * config.width;
         let layers = (0..config.n_layers).map(|_| Linear::new(n_taps, config.width, 6.0, init)).collect();
-        Self { input, layers, kernel_size: config.kernel_size }
+        Self { input, layers, dropout, kernel_size: config.kernel_size }
     }
 
     /// Inputs of every layer and the output of the last: `n_layers + 1` times `[batch, time, width]`.
@@ -62,19 +72,25 @@ impl Cnn {
     /// - `inputs`: `[batch, time, n_inputs]`
     pub(crate) fn forward(&self, inputs: Tensor<3>) -> Vec<Tensor<3>> {
         let [batch, time, n_inputs] = inputs.dims();
-        let first = self.input.forward(inputs.reshape([batch * time, n_inputs]));
+        let first = self.input.forward(inputs.reshape([batch * time, n_inputs]), Activation::Identity);
         let width = first.dims()[1];
         let mut layers = vec![first.reshape([batch, time, width])];
         for (index, layer) in self.layers.iter().enumerate() {
             let below = layers.last().expect("the input of the first layer").clone();
-            let dilation = 1 << index;
-            let reach = (self.kernel_size - 1) * dilation;
-            let padded = Tensor::cat(vec![Tensor::zeros([batch, reach, width], &below.device()), below.clone()], 1);
-            let taps = (0..self.kernel_size).map(|tap| padded.clone().narrow(1, tap * dilation, time)).collect();
-            let taps = Tensor::cat(taps, 2).reshape([batch * time, self.kernel_size * width]);
-            layers.push(below + relu(layer.forward(taps)).reshape([batch, time, width]));
+            let added = self.rectified_sums(layer, below.clone(), 1 << index);
+            layers.push(below + dropped(self.dropout.as_ref(), added));
         }
         layers
+    }
+
+    /// What a layer adds to its inputs: `[batch, time, width]`.
+    fn rectified_sums(&self, layer: &Linear, below: Tensor<3>, dilation: usize) -> Tensor<3> {
+        #[cfg(feature = "flex")]
+        if fused::can_record(&below.device()) {
+            let taps = fused::Taps::causal(self.kernel_size, dilation);
+            return fused::convolution(below, layer.weight.val(), layer.bias.val(), taps, Activation::Relu);
+        }
+        plain(layer, below, self.kernel_size, dilation)
     }
 
     /// What the layers will look back to after the token at `decisions`, from their inputs as [`Cnn::forward`] gives them.
@@ -97,7 +113,7 @@ impl Cnn {
 
     /// The output after one more token: `[batch, n_inputs]` to `[batch, width]`.
     pub(crate) fn step(&self, input: Tensor<2>, history: &mut [Tensor<3>]) -> Tensor<2> {
-        let mut below = self.input.forward(input);
+        let mut below = self.input.forward(input, Activation::Identity);
         let [batch, width] = below.dims();
         for (index, (layer, history)) in self.layers.iter().zip(history).enumerate() {
             let dilation = 1 << index;
@@ -106,8 +122,57 @@ impl Cnn {
             let taps = (0..self.kernel_size).map(|tap| whole.clone().narrow(1, tap * dilation, 1)).collect();
             let taps = Tensor::cat(taps, 2).reshape([batch, self.kernel_size * width]);
             *history = whole.narrow(1, 1, reach);
-            below = below + relu(layer.forward(taps));
+            below = below + layer.forward(taps, Activation::Relu);
         }
         below
+    }
+}
+
+/// The causal convolution of one layer, rectified, in plain tensors: `[batch, time, width]`.
+fn plain(layer: &Linear, below: Tensor<3>, kernel_size: usize, dilation: usize) -> Tensor<3> {
+    let [batch, time, width] = below.dims();
+    let reach = (kernel_size - 1) * dilation;
+    let padded = Tensor::cat(vec![Tensor::zeros([batch, reach, width], &below.device()), below], 1);
+    let taps = (0..kernel_size).map(|tap| padded.clone().narrow(1, tap * dilation, time)).collect();
+    let taps = Tensor::cat(taps, 2).reshape([batch * time, kernel_size * width]);
+    layer.plain(taps, Activation::Relu).reshape([batch, time, width])
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::fused::oracle;
+
+    fn check(shape: [usize; 3], kernel_size: usize, dilation: usize, seed: u64) {
+        let width = shape[2];
+        let module = oracle::drawn(seed, |init| {
+            let config = CnnConfig { width, kernel_size, n_layers: 1 };
+            let cnn = Cnn::new(&config, width, None, init);
+            (oracle::inputs(shape, init), oracle::linear(kernel_size * width, width, init), cnn)
+        });
+        let (inputs, layer, cnn) = module;
+        oracle::check_with_kinks(
+            &(inputs, layer),
+            |(inputs, layer)| cnn.rectified_sums(layer, inputs.val(), dilation),
+            |(inputs, layer)| plain(layer, inputs.val(), kernel_size, dilation),
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+        #[test]
+        fn the_fused_layer_is_the_plain_one(
+            batch in 1_usize..4, time in 1_usize..9, width in 1_usize..20, kernel_size in 2_usize..5,
+            dilation in 1_usize..5, seed: u64,
+        ) {
+            check([batch, time, width], kernel_size, dilation, seed);
+        }
+    }
+
+    #[test]
+    fn a_layer_large_enough_for_several_threads_is_the_plain_one() {
+        check([5, 30, 30], 3, 4, 3);
     }
 }

@@ -1,12 +1,16 @@
 //! The gated recurrent unit.
 
 use burn::module::{Module, Param};
+use burn::nn::Dropout;
 use burn::tensor::Tensor;
 use burn::tensor::activation::{sigmoid, tanh};
 use rand::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::dropout::dropped;
+#[cfg(feature = "flex")]
+use crate::fused;
 use crate::init::Init;
 
 /// Size of a GRU.
@@ -31,6 +35,8 @@ impl Default for GruConfig {
 #[derive(Module, Debug)]
 pub struct Gru {
     layers: Vec<GruLayer>,
+    /// Between layers.
+    dropout: Option<Dropout>,
 }
 
 /// One layer.
@@ -54,7 +60,12 @@ struct GruLayer {
 
 impl Gru {
     /// Layers with parameters drawn uniformly from `-1/sqrt(width)..1/sqrt(width)`.
-    pub(crate) fn new<R: Rng>(config: &GruConfig, n_inputs: usize, init: &mut Init<'_, R>) -> Self {
+    pub(crate) fn new<R: Rng>(
+        config: &GruConfig,
+        n_inputs: usize,
+        dropout: Option<Dropout>,
+        init: &mut Init<'_, R>,
+    ) -> Self {
         let width = config.width;
         let bound = (width as f32).sqrt().recip();
         let layers = (0..config.n_layers)
@@ -65,7 +76,7 @@ impl Gru {
                 hidden_bias: init.uniform_vector(3 * width, bound),
             })
             .collect();
-        Self { layers }
+        Self { layers, dropout }
     }
 
     /// The hidden states of every layer at every time, the first from a hidden state of zeros.
@@ -77,8 +88,9 @@ impl Gru {
         let mut outputs = Vec::with_capacity(self.layers.len());
         let mut below = inputs;
         for layer in &self.layers {
-            below = layer.forward(below);
-            outputs.push(below.clone());
+            let output = layer.forward(below);
+            below = dropped(self.dropout.as_ref(), output.clone());
+            outputs.push(output);
         }
         outputs
     }
@@ -91,7 +103,7 @@ impl Gru {
     pub(crate) fn step(&self, input: Tensor<2>, hidden: &mut [Tensor<2>]) -> Tensor<2> {
         let mut below = input;
         for (layer, hidden) in self.layers.iter().zip(hidden) {
-            below = layer.next(layer.project(below), hidden.clone());
+            below = layer.step(below, hidden.clone());
             *hidden = below.clone();
         }
         below
@@ -113,6 +125,33 @@ impl Gru {
 
 impl GruLayer {
     fn forward(&self, inputs: Tensor<3>) -> Tensor<3> {
+        #[cfg(feature = "flex")]
+        if fused::can_record(&inputs.device()) {
+            return fused::gru(inputs, self.parameters());
+        }
+        self.plain(inputs)
+    }
+
+    fn step(&self, input: Tensor<2>, hidden: Tensor<2>) -> Tensor<2> {
+        #[cfg(feature = "flex")]
+        if fused::can_act(&input.device()) {
+            return fused::gru_step(input, hidden, self.parameters());
+        }
+        self.next(self.project(input), hidden)
+    }
+
+    #[cfg(feature = "flex")]
+    fn parameters(&self) -> fused::GruParameters {
+        fused::GruParameters {
+            input_weight: self.input_weight.val(),
+            input_bias: self.input_bias.val(),
+            hidden_weight: self.hidden_weight.val(),
+            hidden_bias: self.hidden_bias.val(),
+        }
+    }
+
+    /// [`GruLayer::forward`] in plain tensors.
+    fn plain(&self, inputs: Tensor<3>) -> Tensor<3> {
         let [batch, time, n_inputs] = inputs.dims();
         let width = self.hidden_weight.dims()[0];
         // Time-major rows make each step one contiguous block of the projection of the whole sequence.
@@ -139,5 +178,41 @@ impl GruLayer {
         let update = gates.narrow(1, width, width);
         let candidate = tanh(projected.narrow(1, 2 * width, width) + reset * recurrent.narrow(1, 2 * width, width));
         candidate.clone() + update * (hidden - candidate)
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::fused::oracle;
+
+    fn layer(n_inputs: usize, width: usize, init: &mut Init<'_, impl Rng>) -> GruLayer {
+        let config = GruConfig { width, n_layers: 1 };
+        Gru::new(&config, n_inputs, None, init).layers.remove(0)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+        #[test]
+        fn the_fused_layer_is_the_plain_one(
+            batch in 1_usize..5, time in 1_usize..7, n_inputs in 1_usize..20, width in 1_usize..20, seed: u64,
+        ) {
+            let module = oracle::drawn(seed, |init| {
+                (oracle::inputs([batch, time, n_inputs], init), layer(n_inputs, width, init))
+            });
+            oracle::check(&module, |(inputs, layer)| layer.forward(inputs.val()), |(inputs, layer)| layer.plain(inputs.val()));
+        }
+    }
+
+    #[test]
+    fn a_pass_large_enough_for_several_threads_is_the_plain_one() {
+        let module = oracle::drawn(3, |init| (oracle::inputs([9, 7, 21], init), layer(21, 40, init)));
+        oracle::check(
+            &module,
+            |(inputs, layer)| layer.forward(inputs.val()),
+            |(inputs, layer)| layer.plain(inputs.val()),
+        );
     }
 }

@@ -4,7 +4,10 @@
 //! sequences (`forward`) and token by token (`step`), and the two agree.
 
 mod cnn;
+mod dropout;
 mod embedding;
+#[cfg(feature = "flex")]
+mod fused;
 mod gru;
 mod head;
 mod init;
@@ -12,6 +15,7 @@ mod linear;
 mod lstm;
 mod mlp;
 mod network;
+mod norm;
 mod quantile_embedding;
 mod relevance;
 mod tied;

@@ -1,12 +1,16 @@
 //! The long short-term memory.
 
 use burn::module::{Module, Param};
+use burn::nn::Dropout;
 use burn::tensor::Tensor;
 use burn::tensor::activation::{sigmoid, tanh};
 use rand::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::dropout::dropped;
+#[cfg(feature = "flex")]
+use crate::fused;
 use crate::init::Init;
 
 /// Size of an LSTM.
@@ -31,6 +35,8 @@ impl Default for LstmConfig {
 #[derive(Module, Debug)]
 pub struct Lstm {
     layers: Vec<LstmLayer>,
+    /// Between layers.
+    dropout: Option<Dropout>,
 }
 
 /// One layer.
@@ -59,7 +65,12 @@ pub struct Memory<const D: usize> {
 
 impl Lstm {
     /// Layers with weights drawn uniformly from `-1/sqrt(width)..1/sqrt(width)`.
-    pub(crate) fn new<R: Rng>(config: &LstmConfig, n_inputs: usize, init: &mut Init<'_, R>) -> Self {
+    pub(crate) fn new<R: Rng>(
+        config: &LstmConfig,
+        n_inputs: usize,
+        dropout: Option<Dropout>,
+        init: &mut Init<'_, R>,
+    ) -> Self {
         let width = config.width;
         let bound = (width as f32).sqrt().recip();
         let layers = (0..config.n_layers)
@@ -74,18 +85,34 @@ impl Lstm {
                 }
             })
             .collect();
-        Self { layers }
+        Self { layers, dropout }
     }
 
-    /// Memories of every layer at every time, the first from a memory of zeros.
+    /// Hidden states of the last layer at every time, the first from a memory of zeros.
     ///
     /// # Shapes
     /// - `inputs`: `[batch, time, n_inputs]`
-    pub(crate) fn forward(&self, inputs: Tensor<3>) -> Vec<Memory<3>> {
+    /// - returns `[batch, time, width]`
+    pub(crate) fn forward(&self, inputs: Tensor<3>) -> Tensor<3> {
+        let mut below = inputs;
+        for (index, layer) in self.layers.iter().enumerate() {
+            if index > 0 {
+                below = dropped(self.dropout.as_ref(), below);
+            }
+            below = layer.forward(below);
+        }
+        below
+    }
+
+    /// Memories of every layer at every time, to go on from.
+    ///
+    /// # Shapes
+    /// - `inputs`: `[batch, time, n_inputs]`
+    pub(crate) fn memories(&self, inputs: Tensor<3>) -> Vec<Memory<3>> {
         let mut outputs: Vec<Memory<3>> = Vec::with_capacity(self.layers.len());
         let mut below = inputs;
         for layer in &self.layers {
-            let memory = layer.forward(below);
+            let memory = layer.memories(below);
             below = memory.hidden.clone();
             outputs.push(memory);
         }
@@ -99,7 +126,7 @@ impl Lstm {
     pub(crate) fn step(&self, input: Tensor<2>, memories: &mut [Memory<2>]) -> Tensor<2> {
         let mut below = input;
         for (layer, memory) in self.layers.iter().zip(memories) {
-            *memory = layer.next(layer.project(below), memory.clone());
+            *memory = layer.step(below, memory.clone());
             below = memory.hidden.clone();
         }
         below
@@ -107,7 +134,43 @@ impl Lstm {
 }
 
 impl LstmLayer {
-    fn forward(&self, inputs: Tensor<3>) -> Memory<3> {
+    fn forward(&self, inputs: Tensor<3>) -> Tensor<3> {
+        #[cfg(feature = "flex")]
+        if fused::can_record(&inputs.device()) {
+            return fused::lstm(inputs, self.parameters());
+        }
+        self.plain(inputs).hidden
+    }
+
+    fn memories(&self, inputs: Tensor<3>) -> Memory<3> {
+        #[cfg(feature = "flex")]
+        if fused::can_act(&inputs.device()) {
+            let [hidden, cell] = fused::lstm_memories(inputs, self.parameters());
+            return Memory { hidden, cell };
+        }
+        self.plain(inputs)
+    }
+
+    fn step(&self, input: Tensor<2>, memory: Memory<2>) -> Memory<2> {
+        #[cfg(feature = "flex")]
+        if fused::can_act(&input.device()) {
+            let [hidden, cell] = fused::lstm_step(input, [memory.hidden, memory.cell], self.parameters());
+            return Memory { hidden, cell };
+        }
+        self.next(self.project(input), memory)
+    }
+
+    #[cfg(feature = "flex")]
+    fn parameters(&self) -> fused::LstmParameters {
+        fused::LstmParameters {
+            input_weight: self.input_weight.val(),
+            hidden_weight: self.hidden_weight.val(),
+            bias: self.bias.val(),
+        }
+    }
+
+    /// [`LstmLayer::memories`] in plain tensors.
+    fn plain(&self, inputs: Tensor<3>) -> Memory<3> {
         let [batch, time, n_inputs] = inputs.dims();
         let width = self.hidden_weight.dims()[0];
         let rows = inputs.swap_dims(0, 1).reshape([time * batch, n_inputs]);
@@ -134,5 +197,50 @@ impl LstmLayer {
         let kept = sigmoid(gate(1)) * memory.cell;
         let cell = kept + sigmoid(gate(0)) * tanh(gate(2));
         Memory { hidden: sigmoid(gate(3)) * tanh(cell.clone()), cell }
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::fused::oracle;
+
+    fn layer(n_inputs: usize, width: usize, init: &mut Init<'_, impl Rng>) -> LstmLayer {
+        let config = LstmConfig { width, n_layers: 1 };
+        let layer = Lstm::new(&config, n_inputs, None, init).layers.remove(0);
+        LstmLayer { bias: init.uniform_vector(4 * width, 1.0), ..layer }
+    }
+
+    fn check(batch: usize, time: usize, n_inputs: usize, width: usize, seed: u64) {
+        let module =
+            oracle::drawn(seed, |init| (oracle::inputs([batch, time, n_inputs], init), layer(n_inputs, width, init)));
+        oracle::check(
+            &module,
+            |(inputs, layer)| layer.forward(inputs.val()),
+            |(inputs, layer)| layer.plain(inputs.val()).hidden,
+        );
+        let (inputs, layer) = module.valid();
+        let (found, expected) = (layer.memories(inputs.val()), layer.plain(inputs.val()));
+        for (found, expected) in [(found.cell, expected.cell), (found.hidden, expected.hidden)] {
+            let difference: f32 = (found - expected).abs().max().into_scalar();
+            assert!(difference < 1e-5, "memories differ by {difference}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+        #[test]
+        fn the_fused_layer_is_the_plain_one(
+            batch in 1_usize..5, time in 1_usize..7, n_inputs in 1_usize..20, width in 1_usize..20, seed: u64,
+        ) {
+            check(batch, time, n_inputs, width, seed);
+        }
+    }
+
+    #[test]
+    fn a_pass_large_enough_for_several_threads_is_the_plain_one() {
+        check(9, 7, 21, 40, 3);
     }
 }

@@ -1,15 +1,20 @@
 //! A feed-forward network over the last tokens of a text.
 
 use burn::module::Module;
-use burn::tensor::activation::relu;
+use burn::nn::Dropout;
 use burn::tensor::{Int, Tensor};
 use rand::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::dropout::dropped;
 use crate::embedding::TokenEmbedding;
+#[cfg(feature = "flex")]
+use crate::fused;
 use crate::init::Init;
-use crate::linear::Linear;
+use crate::linear::{Activation, Linear};
+#[cfg(feature = "flex")]
+use crate::torso::at_decisions;
 
 /// Size of a feed-forward network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -33,6 +38,8 @@ impl Default for MlpConfig {
 #[derive(Module, Debug)]
 pub struct Mlp {
     layers: Vec<Linear>,
+    /// After every layer but the last, whose outputs are the network's features.
+    dropout: Option<Dropout>,
     #[module(skip)]
     window_tokens: usize,
 }
@@ -48,14 +55,19 @@ pub struct TokenWindow {
 
 impl Mlp {
     /// Layers with weights drawn uniformly from `-sqrt(6 / inputs)..sqrt(6 / inputs)` (He et al. 2015) and biases of 0.
-    pub(crate) fn new<R: Rng>(config: &MlpConfig, embedding_width: usize, init: &mut Init<'_, R>) -> Self {
+    pub(crate) fn new<R: Rng>(
+        config: &MlpConfig,
+        embedding_width: usize,
+        dropout: Option<Dropout>,
+        init: &mut Init<'_, R>,
+    ) -> Self {
         let mut n_inputs = config.window_tokens * embedding_width;
         let mut layers = Vec::with_capacity(config.hidden.len());
         for &width in &config.hidden {
             layers.push(Linear::new(n_inputs, width, 6.0, init));
             n_inputs = width;
         }
-        Self { layers, window_tokens: config.window_tokens }
+        Self { layers, dropout, window_tokens: config.window_tokens }
     }
 
     /// Features of the states whose last tokens stand at `decisions`.
@@ -70,16 +82,59 @@ impl Mlp {
         positions: Tensor<2, Int>,
         decisions: Tensor<2, Int>,
     ) -> Tensor<3> {
+        #[cfg(feature = "flex")]
+        if fused::can_record(&tokens.device()) && 2 * decisions.dims()[1] >= tokens.dims()[1] {
+            return self.over_all_places(embedding, tokens, positions, decisions);
+        }
+        self.plain(embedding, tokens, positions, decisions)
+    }
+
+    /// [`Mlp::forward`] with the first layer over the whole text, as the convolution that it is, so that a token's vector is
+    /// looked up once and not for every window that it lies in. Worth it where most places are asked about.
+    #[cfg(feature = "flex")]
+    fn over_all_places(
+        &self,
+        embedding: &TokenEmbedding,
+        tokens: Tensor<2, Int>,
+        positions: Tensor<2, Int>,
+        decisions: Tensor<2, Int>,
+    ) -> Tensor<3> {
+        let [batch, states] = decisions.dims();
+        let vectors = embedding.forward(self.filled(tokens), self.filled(positions));
+        let first = &self.layers[0];
+        let (weight, bias) = (first.weight.val(), first.bias.val());
+        let taps = fused::Taps::window(self.window_tokens);
+        let outputs = fused::convolution(vectors, weight, bias, taps, Activation::Relu);
+        let outputs = at_decisions(outputs, decisions);
+        let width = outputs.dims()[2];
+        let features = self.later_layers(outputs.reshape([batch * states, width]));
+        let n_features = features.dims()[1];
+        features.reshape([batch, states, n_features])
+    }
+
+    /// Ids with as many zeros, which are `<pad>`, on the left as the window of the first token looks at.
+    fn filled(&self, ids: Tensor<2, Int>) -> Tensor<2, Int> {
+        let [batch, _] = ids.dims();
+        match self.window_tokens - 1 {
+            0 => ids,
+            n_filling => Tensor::cat(vec![Tensor::zeros([batch, n_filling], &ids.device()), ids], 1),
+        }
+    }
+
+    /// [`Mlp::forward`] with one row of vectors for each window.
+    fn plain(
+        &self,
+        embedding: &TokenEmbedding,
+        tokens: Tensor<2, Int>,
+        positions: Tensor<2, Int>,
+        decisions: Tensor<2, Int>,
+    ) -> Tensor<3> {
         let [batch, states] = decisions.dims();
         // On the left the text is filled with `<pad>`, so the window of a state begins at the index of its last token.
         let offsets = Tensor::<1, Int>::arange(0..self.window_tokens as i64, &decisions.device());
         let places = decisions.unsqueeze_dim::<3>(2) + offsets.unsqueeze::<3>();
         let places = places.reshape([batch, states * self.window_tokens]);
-        let window = |values: Tensor<2, Int>| {
-            let filling = Tensor::zeros([batch, self.window_tokens - 1], &values.device());
-            let filled = if self.window_tokens > 1 { Tensor::cat(vec![filling, values], 1) } else { values };
-            filled.gather(1, places.clone())
-        };
+        let window = |values: Tensor<2, Int>| self.filled(values).gather(1, places.clone());
         let vectors = embedding.forward(window(tokens), window(positions));
         let width = vectors.dims()[2];
         let features = self.layers(vectors.reshape([batch * states, self.window_tokens * width]));
@@ -115,7 +170,14 @@ impl Mlp {
     }
 
     fn layers(&self, inputs: Tensor<2>) -> Tensor<2> {
-        self.layers.iter().fold(inputs, |inputs, layer| relu(layer.forward(inputs)))
+        self.later_layers(self.layers[0].forward(inputs, Activation::Relu))
+    }
+
+    /// From the outputs of the first layer on.
+    fn later_layers(&self, outputs: Tensor<2>) -> Tensor<2> {
+        self.layers[1..]
+            .iter()
+            .fold(outputs, |below, layer| layer.forward(dropped(self.dropout.as_ref(), below), Activation::Relu))
     }
 }
 
@@ -140,5 +202,47 @@ impl TokenWindow {
     /// The rows `rows`, in that order.
     pub(crate) fn select(self, rows: Tensor<1, Int>) -> Self {
         Self { tokens: self.tokens.select(0, rows.clone()), positions: self.positions.select(0, rows) }
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use burn::tensor::TensorData;
+    use dqn_mdp::Seed;
+    use proptest::prelude::*;
+    use rand::RngExt;
+
+    use super::*;
+    use crate::fused::oracle;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+        #[test]
+        fn windows_over_all_places_are_the_plain_ones(
+            batch in 1_usize..4, time in 1_usize..9, width in 1_usize..9, window_tokens in 1_usize..6, seed: u64,
+        ) {
+            let module = oracle::drawn(seed, |init| {
+                let config = MlpConfig { window_tokens, hidden: vec![width, 5] };
+                (TokenEmbedding::new(7, 3, 4, init), Mlp::new(&config, 4, None, init))
+            });
+            let mut rng = Seed(seed).stream("ids");
+            let mut ids = |n: usize| {
+                let values: Vec<i64> = (0..batch * time).map(|_| rng.random_range(0..n as i64)).collect();
+                Tensor::<2, Int>::from_data(TensorData::new(values, [batch, time]), &module.devices()[0])
+            };
+            let (tokens, positions, decisions) = (ids(7), ids(3), ids(time));
+            let arguments = || (tokens.clone(), positions.clone(), decisions.clone());
+            oracle::check_with_kinks(
+                &module,
+                |(embedding, mlp)| {
+                    let (tokens, positions, decisions) = arguments();
+                    mlp.over_all_places(embedding, tokens, positions, decisions)
+                },
+                |(embedding, mlp)| {
+                    let (tokens, positions, decisions) = arguments();
+                    mlp.plain(embedding, tokens, positions, decisions)
+                },
+            );
+        }
     }
 }

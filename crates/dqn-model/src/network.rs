@@ -1,7 +1,7 @@
 //! The whole network: embedding, torso, head.
 
 use burn::module::Module;
-use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig};
+use burn::nn::{Dropout, DropoutConfig, LayerNorm};
 use burn::tensor::{Device, Int, Tensor};
 use dqn_core::{Distribution, QNetwork, SequenceInput, StepInput};
 use dqn_mdp::{ActionTable, Seed};
@@ -10,9 +10,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::GruConfig;
+use crate::dropout::dropped;
 use crate::embedding::TokenEmbedding;
 use crate::head::{Head, HeadConfig};
 use crate::init::{Init, NumberParameters};
+use crate::norm::{layer_norm, normalise};
 use crate::quantile_embedding::QuantileEmbedding;
 use crate::relevance::Relevance;
 use crate::tied::Tied;
@@ -37,7 +39,9 @@ pub struct NetworkConfig {
     pub noise: Option<f64>,
     /// Normalise the features of a state before the head (Ba et al. 2016).
     pub layer_norm: bool,
-    /// Share of features set to 0 while learning, from 0 to below 1 (Srivastava et al. 2014).
+    /// Share of features set to 0 while learning, from 0 to below 1 (Srivastava et al. 2014): those that the head reads, and
+    /// inside the torso those between stacked layers, those a convolution adds, and those a Transformer's attention and
+    /// hidden layer add.
     #[schemars(range(min = 0.0, max = 0.99))]
     pub dropout: f64,
 }
@@ -68,11 +72,12 @@ impl NetworkConfig {
     ) -> TextQNetwork {
         let mut init = Init { rng, device };
         let width = self.torso.width();
+        let dropout = (self.dropout > 0.0).then(|| DropoutConfig::new(self.dropout).init());
         let network = TextQNetwork {
             embedding: TokenEmbedding::new(n_tokens, n_positions, self.embedding_width, &mut init),
-            torso: self.torso.build(self.embedding_width, &mut init),
-            norm: self.layer_norm.then(|| LayerNormConfig::new(width).init(device)),
-            dropout: (self.dropout > 0.0).then(|| DropoutConfig::new(self.dropout).init()),
+            torso: self.torso.build(self.embedding_width, dropout.clone(), &mut init),
+            norm: self.layer_norm.then(|| layer_norm(width, device)),
+            dropout,
             quantiles: QuantileEmbedding::of(self.distribution, width, &mut init),
             values: match &self.head {
                 HeadConfig::Relevance(config) => {
@@ -144,13 +149,10 @@ impl TextQNetwork {
 
     fn finish<const D: usize>(&self, features: Tensor<D>) -> Tensor<D> {
         let features = match &self.norm {
-            Some(norm) => norm.forward(features),
+            Some(norm) => normalise(norm, features),
             None => features,
         };
-        match &self.dropout {
-            Some(dropout) => dropout.forward(features),
-            None => features,
-        }
+        dropped(self.dropout.as_ref(), features)
     }
 
     /// Features to value actions by, the same in shape; see [`QuantileEmbedding::acting`].

@@ -92,7 +92,7 @@ impl Relevance {
         }
         let lengths = table.iter().map(|(_, written)| written.len()).collect();
         Self {
-            encoder: Gru::new(&GruConfig { width: config.width, n_layers: 1 }, embedding_width, init),
+            encoder: Gru::new(&GruConfig { width: config.width, n_layers: 1 }, embedding_width, None, init),
             weight: init.normal([config.width, width + 1], config.init_deviation as f32),
             bias: init.zeros(width + 1),
             texts: Arc::new(ActionTexts { tokens, lengths, longest }),

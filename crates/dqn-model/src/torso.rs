@@ -1,6 +1,7 @@
 //! Torsos: from a text to the features of its states.
 
 use burn::module::Module;
+use burn::nn::Dropout;
 use burn::tensor::{Int, Tensor};
 use dqn_core::{SequenceInput, StepInput};
 use rand::Rng;
@@ -43,13 +44,20 @@ impl TorsoConfig {
         }
     }
 
-    pub(crate) fn build<R: Rng>(&self, embedding_width: usize, init: &mut Init<'_, R>) -> Torso {
+    pub(crate) fn build<R: Rng>(
+        &self,
+        embedding_width: usize,
+        dropout: Option<Dropout>,
+        init: &mut Init<'_, R>,
+    ) -> Torso {
         match self {
-            TorsoConfig::Mlp(config) => Torso::Mlp(Mlp::new(config, embedding_width, init)),
-            TorsoConfig::Gru(config) => Torso::Gru(Gru::new(config, embedding_width, init)),
-            TorsoConfig::Lstm(config) => Torso::Lstm(Lstm::new(config, embedding_width, init)),
-            TorsoConfig::Cnn(config) => Torso::Cnn(Cnn::new(config, embedding_width, init)),
-            TorsoConfig::Transformer(config) => Torso::Transformer(Transformer::new(config, embedding_width, init)),
+            TorsoConfig::Mlp(config) => Torso::Mlp(Mlp::new(config, embedding_width, dropout, init)),
+            TorsoConfig::Gru(config) => Torso::Gru(Gru::new(config, embedding_width, dropout, init)),
+            TorsoConfig::Lstm(config) => Torso::Lstm(Lstm::new(config, embedding_width, dropout, init)),
+            TorsoConfig::Cnn(config) => Torso::Cnn(Cnn::new(config, embedding_width, dropout, init)),
+            TorsoConfig::Transformer(config) => {
+                Torso::Transformer(Transformer::new(config, embedding_width, dropout, init))
+            }
         }
     }
 }
@@ -95,17 +103,13 @@ impl Torso {
                 let last = layers.pop().expect("a GRU has at least one layer");
                 at_decisions(last, decisions)
             }
-            Torso::Lstm(lstm) => {
-                let mut layers = lstm.forward(embedding.forward(tokens, positions));
-                let last = layers.pop().expect("an LSTM has at least one layer");
-                at_decisions(last.hidden, decisions)
-            }
+            Torso::Lstm(lstm) => at_decisions(lstm.forward(embedding.forward(tokens, positions)), decisions),
             Torso::Cnn(cnn) => {
                 let mut layers = cnn.forward(embedding.forward(tokens, positions));
                 at_decisions(layers.pop().expect("the output of the last layer"), decisions)
             }
             Torso::Transformer(transformer) => {
-                at_decisions(transformer.forward(embedding.forward(tokens, positions)).0, decisions)
+                at_decisions(transformer.forward(embedding.forward(tokens, positions)), decisions)
             }
         }
     }
@@ -129,7 +133,7 @@ impl Torso {
             Torso::Lstm(lstm) => {
                 let last = |layers: Tensor<3>| at_decisions(layers, decisions.clone()).squeeze_dim::<2>(1);
                 let memories: Vec<Memory<2>> = lstm
-                    .forward(embedding.forward(tokens, positions))
+                    .memories(embedding.forward(tokens, positions))
                     .into_iter()
                     .map(|memory| Memory { hidden: last(memory.hidden), cell: last(memory.cell) })
                     .collect();
@@ -143,7 +147,7 @@ impl Torso {
                 (DecodeState::Cnn(history), at_decisions(output, decisions).squeeze_dim(1))
             }
             Torso::Transformer(transformer) => {
-                let (features, blocks) = transformer.forward(embedding.forward(tokens, positions));
+                let (features, blocks) = transformer.start(embedding.forward(tokens, positions));
                 let cache = transformer.cache(blocks, decisions.clone());
                 (DecodeState::Transformer(cache), at_decisions(features, decisions).squeeze_dim(1))
             }

@@ -1,16 +1,20 @@
 //! A causal Transformer.
 
 use burn::module::Module;
-use burn::nn::{LayerNorm, LayerNormConfig};
-use burn::tensor::activation::{gelu, softmax};
-use burn::tensor::{Device, Int, Tensor};
+use burn::nn::{Dropout, LayerNorm};
+use burn::tensor::activation::softmax;
+use burn::tensor::{Int, Tensor};
 use dqn_core::batch::FORBIDDEN;
 use rand::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::dropout::dropped;
+#[cfg(feature = "flex")]
+use crate::fused;
 use crate::init::Init;
-use crate::linear::Linear;
+use crate::linear::{Activation, Linear};
+use crate::norm::{layer_norm, normalise};
 
 /// Size of a Transformer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -66,6 +70,8 @@ struct Block {
     hidden_norm: LayerNorm,
     up: Linear,
     down: Linear,
+    /// On what attention and hidden layer add, as in Vaswani et al. 2017.
+    dropout: Option<Dropout>,
     #[module(skip)]
     n_heads: usize,
 }
@@ -82,47 +88,64 @@ pub struct KeyValueCache {
 }
 
 impl Transformer {
-    pub(crate) fn new<R: Rng>(config: &TransformerConfig, n_inputs: usize, init: &mut Init<'_, R>) -> Self {
+    pub(crate) fn new<R: Rng>(
+        config: &TransformerConfig,
+        n_inputs: usize,
+        dropout: Option<Dropout>,
+        init: &mut Init<'_, R>,
+    ) -> Self {
         let width = config.width;
-        let norm = |device: &Device| LayerNormConfig::new(width).init(device);
         let input = Linear::new(n_inputs, width, 3.0, init);
         let blocks = (0..config.n_layers)
             .map(|_| Block {
-                attention_norm: norm(init.device),
+                attention_norm: layer_norm(width, init.device),
                 query_key_value: Linear::new(width, 3 * width, 3.0, init),
                 output: Linear::new(width, width, 3.0, init),
-                hidden_norm: norm(init.device),
+                hidden_norm: layer_norm(width, init.device),
                 up: Linear::new(width, config.expansion * width, 3.0, init),
                 down: Linear::new(config.expansion * width, width, 3.0, init),
+                dropout: dropout.clone(),
                 n_heads: config.n_heads,
             })
             .collect();
-        Self { input, blocks, norm: norm(init.device) }
+        Self { input, blocks, norm: layer_norm(width, init.device) }
     }
 
-    /// Features of all places, and what later tokens attend to.
+    /// Features of all places.
     ///
     /// # Shapes
     /// - `inputs`: `[batch, time, n_inputs]`
     /// - returns `[batch, time, width]`
-    pub(crate) fn forward(&self, inputs: Tensor<3>) -> (Tensor<3>, Vec<[Tensor<4>; 2]>) {
+    pub(crate) fn forward(&self, inputs: Tensor<3>) -> Tensor<3> {
+        self.read(inputs, |_| ())
+    }
+
+    /// Features of all places, and for each block the keys and values that later tokens attend to.
+    ///
+    /// # Shapes
+    /// - `inputs`: `[batch, time, n_inputs]`
+    /// - returns `[batch, time, width]`, and `[batch, heads, time, width / heads]` each
+    pub(crate) fn start(&self, inputs: Tensor<3>) -> (Tensor<3>, Vec<[Tensor<4>; 2]>) {
+        let mut blocks = Vec::with_capacity(self.blocks.len());
+        let features = self.read(inputs, |heads: Heads| {
+            let [_, key, value] = heads.turned();
+            blocks.push([key, value]);
+        });
+        (features, blocks)
+    }
+
+    /// Features of all places; `see` is shown the heads of every block.
+    fn read(&self, inputs: Tensor<3>, mut see: impl FnMut(Heads)) -> Tensor<3> {
         let [batch, time, n_inputs] = inputs.dims();
-        let device = inputs.device();
-        let mut rows = self.input.forward(inputs.reshape([batch * time, n_inputs]));
-        let places = Tensor::<1, Int>::arange(0..time as i64, &device);
-        // A place attends to itself and to what lies before it.
-        let later = places.clone().unsqueeze_dim::<2>(0).greater(places.clone().unsqueeze_dim::<2>(1));
-        let mask = later.float().mul_scalar(FORBIDDEN).reshape([1, 1, time, time]);
-        let mut kept = Vec::with_capacity(self.blocks.len());
-        for block in &self.blocks {
-            let [query, key, value] = block.heads(rows.clone(), batch, time);
-            let turn = Turn::new(places.clone().unsqueeze_dim(0), query.dims()[3]);
-            let (query, key) = (turn.apply(query), turn.apply(key));
-            rows = block.finish(rows, query, key.clone(), value.clone(), mask.clone());
-            kept.push([key, value]);
-        }
+        let mut rows = self.input.forward(inputs.reshape([batch * time, n_inputs]), Activation::Identity);
         let width = rows.dims()[1];
-        (self.norm.forward(rows).reshape([batch, time, width]), kept)
+        for block in &self.blocks {
+            let heads =
+                Heads { all: block.heads(rows.clone()).reshape([batch, time, 3 * width]), n_heads: block.n_heads };
+            see(heads.clone());
+            rows = block.finish(rows, heads.attended().reshape([batch * time, width]));
+        }
+        normalise(&self.norm, rows).reshape([batch, time, width])
     }
 
     /// What later tokens attend to in texts that end at `decisions`: `[batch, 1]`.
@@ -137,21 +160,23 @@ impl Transformer {
     /// Features after one more token: `[batch, n_inputs]` to `[batch, width]`.
     pub(crate) fn step(&self, input: Tensor<2>, cache: &mut KeyValueCache) -> Tensor<2> {
         let [batch, _] = input.dims();
-        let mut rows = self.input.forward(input);
+        let mut rows = self.input.forward(input, Activation::Identity);
         let new = Tensor::zeros([batch, 1], &rows.device());
         cache.mask = Tensor::cat(vec![cache.mask.clone(), new], 1);
         let time = cache.mask.dims()[1];
         let mask = cache.mask.clone().reshape([batch, 1, 1, time]);
         for (block, kept) in self.blocks.iter().zip(&mut cache.blocks) {
-            let [query, key, value] = block.heads(rows.clone(), batch, 1);
+            let heads = Heads { all: block.heads(rows.clone()).unsqueeze_dim(1), n_heads: block.n_heads };
+            let [query, key, value] = heads.split();
             let turn = Turn::new(cache.n_tokens.clone().unsqueeze_dim(1), query.dims()[3]);
             let key = Tensor::cat(vec![kept[0].clone(), turn.apply(key)], 2);
             let value = Tensor::cat(vec![kept[1].clone(), value], 2);
-            rows = block.finish(rows, turn.apply(query), key.clone(), value.clone(), mask.clone());
+            let attended = attend(turn.apply(query), key.clone(), value.clone(), mask.clone());
+            rows = block.finish(rows, attended.squeeze_dim(1));
             *kept = [key, value];
         }
         cache.n_tokens = cache.n_tokens.clone().add_scalar(1);
-        self.norm.forward(rows)
+        normalise(&self.norm, rows)
     }
 }
 
@@ -202,32 +227,73 @@ impl KeyValueCache {
 }
 
 impl Block {
-    /// Queries, keys and values before their turn: `[batch, heads, time, width / heads]` each.
-    fn heads(&self, rows: Tensor<2>, batch: usize, time: usize) -> [Tensor<4>; 3] {
-        let width = rows.dims()[1];
-        let all = self.query_key_value.forward(self.attention_norm.forward(rows));
+    /// Queries, keys and values of all heads side by side: `[rows, 3 * width]`.
+    fn heads(&self, rows: Tensor<2>) -> Tensor<2> {
+        self.query_key_value.forward(normalise(&self.attention_norm, rows), Activation::Identity)
+    }
+
+    /// What attention gathered and the hidden layer, both added to `rows`.
+    fn finish(&self, rows: Tensor<2>, attended: Tensor<2>) -> Tensor<2> {
+        let dropout = self.dropout.as_ref();
+        let rows = rows + dropped(dropout, self.output.forward(attended, Activation::Identity));
+        let hidden = self.up.forward(normalise(&self.hidden_norm, rows.clone()), Activation::Gelu);
+        rows + dropped(dropout, self.down.forward(hidden, Activation::Identity))
+    }
+}
+
+/// Queries, keys and values of whole texts, before their turn.
+#[derive(Clone)]
+struct Heads {
+    /// `[batch, time, 3 * width]`
+    all: Tensor<3>,
+    n_heads: usize,
+}
+
+impl Heads {
+    /// Queries, keys and values: `[batch, heads, time, width / heads]` each.
+    fn split(&self) -> [Tensor<4>; 3] {
+        let [batch, time, width] = self.all.dims();
+        let width = width / 3;
         [0, 1, 2].map(|index| {
-            let part = all.clone().narrow(1, index * width, width);
+            let part = self.all.clone().narrow(2, index * width, width);
             part.reshape([batch, time, self.n_heads, width / self.n_heads]).swap_dims(1, 2)
         })
     }
 
-    /// Attention and the hidden layer, both added to `rows`.
-    fn finish(
-        &self,
-        rows: Tensor<2>,
-        query: Tensor<4>,
-        key: Tensor<4>,
-        value: Tensor<4>,
-        mask: Tensor<4>,
-    ) -> Tensor<2> {
-        let [n_rows, width] = rows.dims();
-        let scale = (query.dims()[3] as f64).sqrt().recip();
-        let weights = softmax(query.matmul(key.swap_dims(2, 3)).mul_scalar(scale) + mask, 3);
-        let attended = weights.matmul(value).swap_dims(1, 2).reshape([n_rows, width]);
-        let rows = rows + self.output.forward(attended);
-        rows.clone() + self.down.forward(gelu(self.up.forward(self.hidden_norm.forward(rows))))
+    /// Queries and keys after their turn, and values.
+    fn turned(&self) -> [Tensor<4>; 3] {
+        let [query, key, value] = self.split();
+        let places = Tensor::<1, Int>::arange(0..query.dims()[2] as i64, &query.device());
+        let turn = Turn::new(places.unsqueeze_dim(0), query.dims()[3]);
+        [turn.apply(query), turn.apply(key), value]
     }
+
+    /// What each place gathers from itself and those before it: `[batch, time, width]`.
+    fn attended(self) -> Tensor<3> {
+        #[cfg(feature = "flex")]
+        if fused::can_record(&self.all.device()) {
+            return fused::attention(self.all, self.n_heads);
+        }
+        self.plain()
+    }
+
+    /// [`Heads::attended`] in plain tensors.
+    fn plain(&self) -> Tensor<3> {
+        let [query, key, value] = self.turned();
+        let time = query.dims()[2];
+        let places = Tensor::<1, Int>::arange(0..time as i64, &query.device());
+        let later = places.clone().unsqueeze_dim::<2>(0).greater(places.unsqueeze_dim::<2>(1));
+        let mask = later.float().mul_scalar(FORBIDDEN).reshape([1, 1, time, time]);
+        attend(query, key, value, mask)
+    }
+}
+
+/// Softmax attention: `[batch, queries, width]` from heads `[batch, heads, queries or keys, width / heads]`.
+fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, mask: Tensor<4>) -> Tensor<3> {
+    let [batch, n_heads, n_queries, head_width] = query.dims();
+    let scale = (head_width as f64).sqrt().recip();
+    let weights = softmax(query.matmul(key.swap_dims(2, 3)).mul_scalar(scale) + mask, 3);
+    weights.matmul(value).swap_dims(1, 2).reshape([batch, n_queries, n_heads * head_width])
 }
 
 /// The rotation of queries and keys by their places (Su et al. 2021, eq. 34).
@@ -258,5 +324,42 @@ impl Turn {
         let second = heads.narrow(3, half, half);
         let turned = first.clone() * self.cosine.clone() - second.clone() * self.sine.clone();
         Tensor::cat(vec![turned, second * self.cosine.clone() + first * self.sine.clone()], 3)
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use burn::module::Param;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::fused::oracle;
+
+    fn check(shape: [usize; 3], n_heads: usize, half: usize, seed: u64) {
+        let [batch, time, n_inputs] = shape;
+        let width = n_heads * 2 * half;
+        let module =
+            oracle::drawn(seed, |init| (oracle::inputs(shape, init), oracle::linear(n_inputs, 3 * width, init)));
+        let heads = |(inputs, layer): &(Param<Tensor<3>>, Linear)| {
+            let all = layer.plain(inputs.val().reshape([batch * time, n_inputs]), Activation::Identity);
+            Heads { all: all.reshape([batch, time, 3 * width]), n_heads }
+        };
+        oracle::check(&module, |module| heads(module).attended(), |module| heads(module).plain());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+        #[test]
+        fn fused_attention_is_the_plain_one(
+            batch in 1_usize..4, time in 1_usize..12, n_inputs in 1_usize..6, n_heads in 1_usize..4, half in 1_usize..7,
+            seed: u64,
+        ) {
+            check([batch, time, n_inputs], n_heads, half, seed);
+        }
+    }
+
+    #[test]
+    fn attention_large_enough_for_several_threads_is_the_plain_one() {
+        check([5, 40, 6], 2, 8, 3);
     }
 }

@@ -65,7 +65,7 @@ pub(super) fn thin_main(workspace: &Workspace) -> Vec<String> {
     if n_lines > MAIN_MAX_LINES { vec![format!("{MAIN} has {n_lines} lines")] } else { Vec::new() }
 }
 
-/// The lines, with their indices, that are not under `#[cfg(test)]`.
+/// The lines, with their indices, that are not under `#[cfg(test)]`, alone or with a further condition.
 ///
 /// Formatted sources close an item with a brace in the column it began at, so no parser is needed.
 fn outside_tests(text: &str) -> Vec<(usize, &str)> {
@@ -80,7 +80,7 @@ fn outside_tests(text: &str) -> Vec<(usize, &str)> {
             if is_one_line || line.strip_prefix(end.as_str()).is_some_and(|rest| rest.starts_with('}')) {
                 closing = None;
             }
-        } else if line.trim_start().starts_with("#[cfg(test)]") {
+        } else if line.trim_start().starts_with("#[cfg(test)]") || line.trim_start().starts_with("#[cfg(all(test,") {
             closing = Some(line[..line.len() - line.trim_start().len()].to_owned());
             item_is_open = false;
         } else {
@@ -121,6 +121,7 @@ mod tests {
             let fault = format!("{PATH}:1: {leftover}");
             check(leftovers, PATH, &line, &[&fault]);
             check(leftovers, PATH, &format!("#[cfg(test)]\nmod tests {{\n{line}}}\n"), &[]);
+            check(leftovers, PATH, &format!("#[cfg(all(test, unix))]\nmod tests {{\n{line}}}\n"), &[]);
             check(leftovers, "crates/dqn-text/tests/golden.rs", &line, &[]);
         }
         check(leftovers, PATH, &format!("/// let a = b{};\n", LEFTOVERS[3]), &[]);

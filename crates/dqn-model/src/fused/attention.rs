@@ -1,0 +1,222 @@
+//! Causal self-attention with rotary positions, from queries, keys and values to what each place has gathered.
+//!
+//! ```text
+//! q_i = R_i q'_i / sqrt(head width),   k_j = R_j k'_j
+//! p_ij = softmax over j <= i of q_i . k_j,   out_i = sum_j p_ij v_j
+//! ```
+//!
+//! with the rotation `R_i` by place `i` (Su et al. 2021, eq. 34; entry `e` of the first half of a head turns with entry `e`
+//! of the second). Sequences are independent and shared among threads; one head of one sequence fits in the cache. Texts
+//! are padded on the right, where the causal order keeps padding out of sight, so there is no other mask. Kept for the
+//! backward pass: the input `[batch, time, 3 * width]` and the weights `p`, `[batch, heads, time, time]`.
+
+use rayon::prelude::*;
+
+use super::arithmetic::{exp, vectorized};
+use super::product::{Destination, Matrix, Onto, Panels, product};
+
+/// Sizes of a pass.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    pub(super) batch: usize,
+    pub(super) time: usize,
+    /// Of all heads together.
+    pub(super) width: usize,
+    pub(super) n_heads: usize,
+}
+
+impl Shape {
+    fn head_width(self) -> usize {
+        self.width / self.n_heads
+    }
+
+    fn scale(self) -> f32 {
+        (self.head_width() as f32).sqrt().recip()
+    }
+
+    /// Sizes of a sequence's input, weights and output.
+    fn sizes(self) -> [usize; 3] {
+        [self.time * 3 * self.width, self.n_heads * self.time * self.time, self.time * self.width]
+    }
+
+    /// Queries (0), keys (1) or values (2) of one head, a view of a sequence's input or of its gradient.
+    fn part(self, of_sequence: &[f32], part: usize, head: usize) -> Matrix<'_> {
+        let first = part * self.width + head * self.head_width();
+        Matrix::new(of_sequence, 3 * self.width).columns(first, self.head_width())
+    }
+}
+
+/// What each place has gathered, and how it weighed the others.
+pub(super) struct Pass {
+    /// `[batch, time, width]`
+    pub(super) outputs: Vec<f32>,
+    /// `[batch, heads, time, time]`
+    pub(super) weights: Vec<f32>,
+}
+
+/// Attention over queries, keys and values, `[batch, time, 3 * width]`.
+pub(super) fn forward(shape: Shape, inputs: &[f32]) -> Pass {
+    let [of_input, of_weights, of_output] = shape.sizes();
+    let turn = Turn::new(shape);
+    let mut outputs = vec![0.0; shape.batch * of_output];
+    let mut weights = vec![0.0; shape.batch * of_weights];
+    let sequences = outputs.par_chunks_exact_mut(of_output).zip(weights.par_chunks_exact_mut(of_weights));
+    sequences.zip(inputs.par_chunks_exact(of_input)).for_each(|((outputs, weights), input)| {
+        for (head, weights) in weights.chunks_exact_mut(shape.time * shape.time).enumerate() {
+            attend(shape, &turn, head, input, weights, outputs);
+        }
+    });
+    Pass { outputs, weights }
+}
+
+fn attend(shape: Shape, turn: &Turn, head: usize, input: &[f32], weights: &mut [f32], outputs: &mut [f32]) {
+    let Shape { time, width, .. } = shape;
+    let queries = turn.applied(shape.part(input, 0, head), shape.scale());
+    let keys = turn.applied(shape.part(input, 1, head), 1.0);
+    multiply(
+        Matrix::new(&queries, shape.head_width()),
+        &Panels::of_transpose(Matrix::new(&keys, shape.head_width())),
+        weights,
+        time,
+    );
+    softmax(time, weights);
+    let values = Panels::of(shape.part(input, 2, head));
+    multiply(Matrix::new(weights, time), &values, &mut outputs[head * shape.head_width()..], width);
+}
+
+/// The product of all rows with a matrix, written to rows `stride` apart.
+fn multiply(rows: Matrix<'_>, panels: &Panels, values: &mut [f32], stride: usize) {
+    let out = Destination { values, stride, n_rows: rows.n_rows() };
+    product(|row, _| rows.row(row), panels, Onto::Zero, out);
+}
+
+vectorized! {
+    /// Weights from scores: row `i` over its first `i + 1` entries, the others 0.
+    fn softmax(time: usize, scores: &mut [f32]) {
+        for (place, row) in scores.chunks_exact_mut(time).enumerate() {
+            let (seen, later) = row.split_at_mut(place + 1);
+            later.fill(0.0);
+            // A comparison passes over `NaN`; the exponential and the sum pass it on.
+            let highest = seen.iter().fold(f32::MIN, |highest, &score| if score > highest { score } else { highest });
+            for score in seen.iter_mut() {
+                *score = exp(*score - highest);
+            }
+            let scale = 1.0 / seen.iter().sum::<f32>();
+            for weight in seen {
+                *weight *= scale;
+            }
+        }
+    }
+}
+
+/// The gradient of the input, `[batch, time, 3 * width]`.
+pub(super) fn backward(shape: Shape, inputs: &[f32], weights: &[f32], upstream: &[f32]) -> Vec<f32> {
+    let [of_input, of_weights, of_output] = shape.sizes();
+    let turn = Turn::new(shape);
+    let mut gradient = vec![0.0; inputs.len()];
+    let sequences = inputs.par_chunks_exact(of_input).zip(upstream.par_chunks_exact(of_output));
+    let sequences = sequences.zip(weights.par_chunks_exact(of_weights));
+    gradient.par_chunks_exact_mut(of_input).zip(sequences).for_each(|(gradient, ((input, upstream), weights))| {
+        for (head, weights) in weights.chunks_exact(shape.time * shape.time).enumerate() {
+            before_attention(shape, &turn, head, input, weights, upstream, gradient);
+        }
+    });
+    gradient
+}
+
+fn before_attention(
+    shape: Shape,
+    turn: &Turn,
+    head: usize,
+    input: &[f32],
+    weights: &[f32],
+    upstream: &[f32],
+    gradient: &mut [f32],
+) {
+    let Shape { time, width, .. } = shape;
+    let head_width = shape.head_width();
+    let upstream = Matrix::new(upstream, width).columns(head * head_width, head_width);
+    let mut of_scores = vec![0.0; time * time];
+    multiply(upstream, &Panels::of_transpose(shape.part(input, 2, head)), &mut of_scores, time);
+    before_softmax(time, weights, &mut of_scores);
+
+    let queries = turn.applied(shape.part(input, 0, head), shape.scale());
+    let keys = turn.applied(shape.part(input, 1, head), 1.0);
+    let [queries_first, keys_first, values_first] = [0, 1, 2].map(|part| part * width + head * head_width);
+    let mut turned = vec![0.0; time * head_width];
+    multiply(Matrix::new(&of_scores, time), &Panels::of(Matrix::new(&keys, head_width)), &mut turned, head_width);
+    turn.undo(&turned, shape.scale(), &mut gradient[queries_first..], 3 * width);
+    let of_scores = transposed(time, &of_scores);
+    multiply(Matrix::new(&of_scores, time), &Panels::of(Matrix::new(&queries, head_width)), &mut turned, head_width);
+    turn.undo(&turned, 1.0, &mut gradient[keys_first..], 3 * width);
+    let weights = transposed(time, weights);
+    multiply(Matrix::new(&weights, time), &Panels::of(upstream), &mut gradient[values_first..], 3 * width);
+}
+
+vectorized! {
+    /// From the gradient of the weights to that of the scores.
+    fn before_softmax(time: usize, weights: &[f32], gradient: &mut [f32]) {
+        for (weights, gradient) in weights.chunks_exact(time).zip(gradient.chunks_exact_mut(time)) {
+            let mean: f32 = weights.iter().zip(gradient.iter()).map(|(weight, d)| weight * d).sum();
+            for (weight, d) in weights.iter().zip(gradient) {
+                *d = (*d - mean) * weight;
+            }
+        }
+    }
+}
+
+fn transposed(time: usize, square: &[f32]) -> Vec<f32> {
+    (0..time * time).map(|index| square[index % time * time + index / time]).collect()
+}
+
+/// Sines and cosines of all places: `[time, head width / 2]`.
+struct Turn {
+    half: usize,
+    cosines: Vec<f32>,
+    sines: Vec<f32>,
+}
+
+impl Turn {
+    fn new(shape: Shape) -> Self {
+        let half = shape.head_width() / 2;
+        let angles = angles(half, shape.time);
+        let cosines = angles.iter().map(|angle| angle.cos()).collect();
+        Self { half, cosines, sines: angles.iter().map(|angle| angle.sin()).collect() }
+    }
+
+    /// The rows of `heads`, each turned by its place and scaled.
+    fn applied(&self, heads: Matrix<'_>, scale: f32) -> Vec<f32> {
+        let mut turned = vec![0.0; heads.n_rows() * 2 * self.half];
+        for (place, turned) in turned.chunks_exact_mut(2 * self.half).enumerate() {
+            turned.copy_from_slice(heads.row(place));
+            turned.iter_mut().for_each(|value| *value *= scale);
+            let (first, second) = turned.split_at_mut(self.half);
+            rotate(first, second, &self.cosines[place * self.half..], &self.sines[place * self.half..]);
+        }
+        turned
+    }
+
+    /// Turns the gradients of turned rows back, scales them, and writes them to rows `stride` apart.
+    fn undo(&self, turned: &[f32], scale: f32, out: &mut [f32], stride: usize) {
+        for (place, turned) in turned.chunks_exact(2 * self.half).enumerate() {
+            let out = &mut out[place * stride..][..2 * self.half];
+            out.copy_from_slice(turned);
+            out.iter_mut().for_each(|value| *value *= scale);
+            // Turning back is turning with the halves in each other's place.
+            let (first, second) = out.split_at_mut(self.half);
+            rotate(second, first, &self.cosines[place * self.half..], &self.sines[place * self.half..]);
+        }
+    }
+}
+
+/// The angles by which the first `n_places` places turn: `[places, half]`.
+pub(super) fn angles(half: usize, n_places: usize) -> Vec<f32> {
+    let speeds: Vec<f32> = (0..half).map(|entry| (-(10_000.0_f32.ln()) / half as f32 * entry as f32).exp()).collect();
+    (0..n_places).flat_map(|place| speeds.iter().map(move |speed| place as f32 * speed)).collect()
+}
+
+fn rotate(first: &mut [f32], second: &mut [f32], cosines: &[f32], sines: &[f32]) {
+    for (((first, second), cosine), sine) in first.iter_mut().zip(second).zip(cosines).zip(sines) {
+        (*first, *second) = (*first * cosine - *second * sine, *second * cosine + *first * sine);
+    }
+}

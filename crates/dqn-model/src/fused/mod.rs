@@ -1,0 +1,203 @@
+//! Whole layers as single operations on burn-flex.
+//!
+//! Written in tensors, a recurrence of 32 steps is some 500 small operations forward and more backward, each of which makes a
+//! tensor, and a product with the recurrent weights that sorts those weights anew at every step. Measured on the learner's
+//! step, such bookkeeping takes most of the time. Here a layer is one operation with one step in the graph:
+//!
+//! | operation | forward keeps for the backward pass |
+//! |---|---|
+//! | [`gru`] | for each place `[n, r, z, h W_hn + b_hn]`, overwritten by their gradients |
+//! | [`lstm`] | for each place the gates `[i, f, g, o]`, overwritten, and the cell |
+//! | [`convolution`], [`linear`] | what entered the activation (gelu), or nothing beyond inputs and outputs |
+//! | [`attention`] | queries, keys and values as they came, and the weights `[batch, heads, time, time]` |
+//! | [`norm`] | mean and inverse deviation of every row |
+//!
+//! Everything lies batch-major, as the tensors do. All products run through one kernel (`product`), which packs a matrix
+//! once and takes its rows from where they lie; functions of single numbers (`arithmetic`) are loops that become vector
+//! instructions. Work is shared out by sequences or rows, sums over them run in blocks of a fixed size, and weight gradients
+//! are split by columns: results are the same, bit for bit, for any number of threads.
+//!
+//! **Fallback.** Each layer first asks [`can_record`] (flex, also under autodiff) or [`can_act`] (flex itself, where no graph
+//! is recorded), and on any other backend computes the same in plain tensors. The tests hold the two against each other,
+//! forward and backward.
+
+mod arithmetic;
+mod attention;
+mod convolution;
+mod gru;
+mod lstm;
+mod norm;
+mod operations;
+#[cfg(test)]
+pub(crate) mod oracle;
+mod product;
+
+use burn::backend::{Dispatch, DispatchDevice};
+use burn::tensor::{Device, Tensor};
+
+pub(crate) use convolution::Taps;
+use operations::{FusedOps, GraphFreeOps};
+
+use crate::linear::Activation;
+
+/// Whether tensors on `device` are flex's, with a graph or without.
+pub(crate) fn can_record(device: &Device) -> bool {
+    matches!(device.clone().inner().as_dispatch(), DispatchDevice::Flex(_))
+}
+
+/// Whether tensors on `device` are flex's and have no graph.
+pub(crate) fn can_act(device: &Device) -> bool {
+    matches!(device.as_dispatch(), DispatchDevice::Flex(_))
+}
+
+/// The parameters of a layer of gated recurrent units.
+pub(crate) struct GruParameters {
+    /// `[inputs, 3 * width]`, gates in the order r, z, n.
+    pub(crate) input_weight: Tensor<2>,
+    /// `[3 * width]`
+    pub(crate) input_bias: Tensor<1>,
+    /// `[width, 3 * width]`
+    pub(crate) hidden_weight: Tensor<2>,
+    /// `[3 * width]`
+    pub(crate) hidden_bias: Tensor<1>,
+}
+
+/// Hidden states of a layer of gated recurrent units, from zeros.
+///
+/// # Shapes
+/// - `inputs`: `[batch, time, inputs]`
+/// - returns `[batch, time, width]`
+pub(crate) fn gru(inputs: Tensor<3>, parameters: GruParameters) -> Tensor<3> {
+    let GruParameters { input_weight, input_bias, hidden_weight, hidden_bias } = parameters;
+    Tensor::from_dispatch(Dispatch::fused_gru(
+        inputs.into_dispatch(),
+        input_weight.into_dispatch(),
+        input_bias.into_dispatch(),
+        hidden_weight.into_dispatch(),
+        hidden_bias.into_dispatch(),
+    ))
+}
+
+/// The hidden states after one more input, without a graph.
+///
+/// # Shapes
+/// - `input`: `[batch, inputs]`; `hidden`: `[batch, width]`
+/// - returns `[batch, width]`
+pub(crate) fn gru_step(input: Tensor<2>, hidden: Tensor<2>, parameters: GruParameters) -> Tensor<2> {
+    let GruParameters { input_weight, input_bias, hidden_weight, hidden_bias } = parameters;
+    let next = Tensor::<3>::from_dispatch(Dispatch::fused_gru_step(
+        input.unsqueeze_dim::<3>(1).into_dispatch(),
+        hidden.into_dispatch(),
+        input_weight.into_dispatch(),
+        input_bias.into_dispatch(),
+        hidden_weight.into_dispatch(),
+        hidden_bias.into_dispatch(),
+    ));
+    next.squeeze_dim(1)
+}
+
+/// The parameters of a layer of long short-term memories.
+pub(crate) struct LstmParameters {
+    /// `[inputs, 4 * width]`, gates in the order i, f, g, o.
+    pub(crate) input_weight: Tensor<2>,
+    /// `[width, 4 * width]`
+    pub(crate) hidden_weight: Tensor<2>,
+    /// `[4 * width]`
+    pub(crate) bias: Tensor<1>,
+}
+
+/// Hidden states of a layer of long short-term memories, from zeros.
+///
+/// # Shapes
+/// - `inputs`: `[batch, time, inputs]`
+/// - returns `[batch, time, width]`
+pub(crate) fn lstm(inputs: Tensor<3>, parameters: LstmParameters) -> Tensor<3> {
+    let LstmParameters { input_weight, hidden_weight, bias } = parameters;
+    Tensor::from_dispatch(Dispatch::fused_lstm(
+        inputs.into_dispatch(),
+        input_weight.into_dispatch(),
+        hidden_weight.into_dispatch(),
+        bias.into_dispatch(),
+    ))
+}
+
+/// Hidden states and cells of a layer of long short-term memories, from zeros and without a graph.
+///
+/// # Shapes
+/// - `inputs`: `[batch, time, inputs]`
+/// - returns `[batch, time, width]` each
+pub(crate) fn lstm_memories(inputs: Tensor<3>, parameters: LstmParameters) -> [Tensor<3>; 2] {
+    let LstmParameters { input_weight, hidden_weight, bias } = parameters;
+    let (hidden, cell) = Dispatch::fused_lstm_memories(
+        inputs.into_dispatch(),
+        input_weight.into_dispatch(),
+        hidden_weight.into_dispatch(),
+        bias.into_dispatch(),
+    );
+    [Tensor::from_dispatch(hidden), Tensor::from_dispatch(cell)]
+}
+
+/// Hidden states and cells after one more input, without a graph.
+///
+/// # Shapes
+/// - `input`: `[batch, inputs]`; `hidden`, `cell`: `[batch, width]`
+/// - returns `[batch, width]` each
+pub(crate) fn lstm_step(
+    input: Tensor<2>,
+    [hidden, cell]: [Tensor<2>; 2],
+    parameters: LstmParameters,
+) -> [Tensor<2>; 2] {
+    let LstmParameters { input_weight, hidden_weight, bias } = parameters;
+    let (hidden, cell) = Dispatch::fused_lstm_step(
+        input.unsqueeze_dim::<3>(1).into_dispatch(),
+        hidden.into_dispatch(),
+        cell.into_dispatch(),
+        input_weight.into_dispatch(),
+        hidden_weight.into_dispatch(),
+        bias.into_dispatch(),
+    );
+    [hidden, cell].map(|next| Tensor::<3>::from_dispatch(next).squeeze_dim(1))
+}
+
+/// A convolution over time with bias and activation, as [`Taps`] says.
+///
+/// # Shapes
+/// - `inputs`: `[batch, time, inputs]`; `weight`: `[taps * inputs, outputs]`, the earliest tap first; `bias`: `[outputs]`
+/// - returns `[batch, places, outputs]`
+pub(crate) fn convolution(
+    inputs: Tensor<3>,
+    weight: Tensor<2>,
+    bias: Tensor<1>,
+    taps: Taps,
+    activation: Activation,
+) -> Tensor<3> {
+    let (inputs, weight, bias) = (inputs.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
+    Tensor::from_dispatch(Dispatch::fused_convolution(inputs, weight, bias, taps, activation))
+}
+
+/// `activation(x W + b)`.
+///
+/// # Shapes
+/// - `rows`: `[rows, inputs]`; `weight`: `[inputs, outputs]`; `bias`: `[outputs]`
+/// - returns `[rows, outputs]`
+pub(crate) fn linear(rows: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, activation: Activation) -> Tensor<2> {
+    convolution(rows.unsqueeze_dim(0), weight, bias, Taps::ONE, activation).squeeze_dim(0)
+}
+
+/// Causal self-attention with rotary positions.
+///
+/// # Shapes
+/// - `inputs`: queries, keys and values side by side, `[batch, time, 3 * width]`
+/// - returns `[batch, time, width]`
+pub(crate) fn attention(inputs: Tensor<3>, n_heads: usize) -> Tensor<3> {
+    Tensor::from_dispatch(Dispatch::fused_attention(inputs.into_dispatch(), n_heads))
+}
+
+/// Layer normalisation of rows.
+///
+/// # Shapes
+/// - `rows`: `[rows, width]`; `gamma`, `beta`: `[width]`
+pub(crate) fn norm(rows: Tensor<2>, gamma: Tensor<1>, beta: Tensor<1>, epsilon: f64) -> Tensor<2> {
+    let (rows, gamma, beta) = (rows.into_dispatch(), gamma.into_dispatch(), beta.into_dispatch());
+    Tensor::from_dispatch(Dispatch::fused_norm(rows, gamma, beta, epsilon as f32))
+}

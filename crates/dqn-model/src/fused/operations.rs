@@ -1,0 +1,451 @@
+//! The kernels as operations of burn: forward on flex, forward and backward on autodiff over flex.
+
+use std::fmt::Debug;
+use std::marker::PhantomData;
+
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, Flex, TensorMetadata, backend_extension};
+use burn::tensor::TensorData;
+
+use super::convolution::{self, Taps};
+use super::{attention, gru, lstm, norm};
+use crate::linear::Activation;
+
+/// A tensor of flex.
+type Values = FloatTensor<Flex>;
+
+/// The operations that have a backward pass; shapes are those of the kernels.
+#[backend_extension(Flex, Autodiff)]
+pub(super) trait FusedOps: Backend {
+    /// Hidden states of a layer of gated recurrent units, from zeros.
+    fn fused_gru(
+        inputs: FloatTensor<Self>,
+        input_weight: FloatTensor<Self>,
+        input_bias: FloatTensor<Self>,
+        hidden_weight: FloatTensor<Self>,
+        hidden_bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+
+    /// Hidden states of a layer of long short-term memories, from zeros.
+    fn fused_lstm(
+        inputs: FloatTensor<Self>,
+        input_weight: FloatTensor<Self>,
+        hidden_weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+
+    /// A convolution over time with its activation.
+    fn fused_convolution(
+        inputs: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        taps: Taps,
+        activation: Activation,
+    ) -> FloatTensor<Self>;
+
+    /// Causal attention with rotary positions, from `[batch, time, 3 * width]`.
+    fn fused_attention(inputs: FloatTensor<Self>, n_heads: usize) -> FloatTensor<Self>;
+
+    /// Layer normalisation of rows.
+    fn fused_norm(
+        inputs: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        epsilon: f32,
+    ) -> FloatTensor<Self>;
+}
+
+/// The operations of acting, which have no backward pass.
+#[backend_extension(Flex)]
+pub(super) trait GraphFreeOps: Backend {
+    /// The hidden states of a layer of gated recurrent units after one more input: `[batch, 1, inputs]` to
+    /// `[batch, 1, width]`.
+    fn fused_gru_step(
+        input: FloatTensor<Self>,
+        hidden: FloatTensor<Self>,
+        input_weight: FloatTensor<Self>,
+        input_bias: FloatTensor<Self>,
+        hidden_weight: FloatTensor<Self>,
+        hidden_bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+
+    /// Hidden states and cells of a layer of long short-term memories, from zeros.
+    fn fused_lstm_memories(
+        inputs: FloatTensor<Self>,
+        input_weight: FloatTensor<Self>,
+        hidden_weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// Hidden states and cells from those before: `[batch, 1, inputs]` to `[batch, 1, width]`.
+    fn fused_lstm_step(
+        input: FloatTensor<Self>,
+        hidden: FloatTensor<Self>,
+        cell: FloatTensor<Self>,
+        input_weight: FloatTensor<Self>,
+        hidden_weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+}
+
+/// A function of `N` tensors that knows its gradients.
+trait Differentiable<const N: usize>: Clone + Debug + Send + 'static {
+    /// What the backward pass needs besides inputs and output.
+    type Kept: Clone + Debug + Send + 'static;
+
+    fn forward(&self, inputs: &[Values; N]) -> (Values, Self::Kept);
+
+    /// The gradients of all inputs, in their order.
+    fn backward(&self, inputs: &[Values; N], output: &Values, kept: Self::Kept, upstream: &[f32]) -> [Vec<f32>; N];
+}
+
+#[derive(Clone, Debug)]
+struct State<O: Differentiable<N>, const N: usize> {
+    operation: O,
+    inputs: [Values; N],
+    output: Values,
+    kept: O::Kept,
+}
+
+/// The step of the graph that such a function leaves.
+#[derive(Debug)]
+struct Step<O>(PhantomData<O>);
+
+impl<O: Differentiable<N>, const N: usize> Backward<Flex, N> for Step<O> {
+    type State = State<O, N>;
+
+    fn backward(self, ops: Ops<State<O, N>, N>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let upstream = gradients.consume::<Flex>(&ops.node).to_contiguous();
+        let State { operation, inputs, output, kept } = ops.state;
+        let found = operation.backward(&inputs, &output, kept, numbers(&upstream));
+        for ((parent, input), gradient) in ops.parents.into_iter().zip(&inputs).zip(found) {
+            if let Some(parent) = parent {
+                gradients.register::<Flex>(parent.id, Values::from_data(TensorData::new(gradient, input.shape())));
+            }
+        }
+    }
+}
+
+/// The function's value, without a graph.
+fn value<O: Differentiable<N>, const N: usize>(operation: O, inputs: [Values; N]) -> Values {
+    operation.forward(&inputs.map(|input| input.to_contiguous())).0
+}
+
+/// The function's value, with its step of the graph.
+fn recorded<C: CheckpointStrategy, O: Differentiable<N>, const N: usize>(
+    operation: O,
+    inputs: [FloatTensor<Autodiff<Flex, C>>; N],
+) -> FloatTensor<Autodiff<Flex, C>> {
+    let nodes = inputs.each_ref().map(|input| input.node());
+    let inputs = inputs.map(|input| input.into_primitive().to_contiguous());
+    let (output, kept) = operation.forward(&inputs);
+    match Step::<O>(PhantomData).prepare::<C>(nodes).compute_bound().stateful() {
+        OpsKind::Tracked(step) => step.finish(State { operation, inputs, output: output.clone(), kept }, output),
+        OpsKind::UnTracked(step) => step.finish(output),
+    }
+}
+
+fn numbers(tensor: &Values) -> &[f32] {
+    tensor.as_slice::<f32>().expect("fused operations are given contiguous 32-bit floats")
+}
+
+fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Values {
+    Values::from_data(TensorData::new(values, shape))
+}
+
+fn dims<const D: usize>(tensor: &Values) -> [usize; D] {
+    tensor.shape().dims()
+}
+
+/// Inputs, input weight, input bias, hidden weight, hidden bias.
+#[derive(Clone, Debug)]
+struct Gru;
+
+impl Gru {
+    fn shape(inputs: &[Values; 5]) -> gru::Shape {
+        let [batch, time, n_inputs] = dims(&inputs[0]);
+        gru::Shape { batch, time, n_inputs, width: dims::<2>(&inputs[3])[0] }
+    }
+
+    fn parameters([_, input_weight, input_bias, hidden_weight, hidden_bias]: &[Values; 5]) -> gru::Parameters<'_> {
+        gru::Parameters {
+            input_weight: numbers(input_weight),
+            input_bias: numbers(input_bias),
+            hidden_weight: numbers(hidden_weight),
+            hidden_bias: numbers(hidden_bias),
+        }
+    }
+
+    fn pass(inputs: &[Values; 5], initial: Option<&[f32]>) -> (Values, Vec<f32>) {
+        let shape = Self::shape(inputs);
+        let gru::Pass { hidden, gates } = gru::forward(shape, numbers(&inputs[0]), initial, Self::parameters(inputs));
+        (tensor(hidden, [shape.batch, shape.time, shape.width]), gates)
+    }
+}
+
+impl Differentiable<5> for Gru {
+    /// The gates.
+    type Kept = Vec<f32>;
+
+    fn forward(&self, inputs: &[Values; 5]) -> (Values, Vec<f32>) {
+        Self::pass(inputs, None)
+    }
+
+    fn backward(&self, inputs: &[Values; 5], output: &Values, kept: Vec<f32>, upstream: &[f32]) -> [Vec<f32>; 5] {
+        let (shape, parameters) = (Self::shape(inputs), Self::parameters(inputs));
+        let found = gru::backward(shape, numbers(&inputs[0]), parameters, numbers(output), kept, upstream);
+        [found.inputs, found.input_weight, found.input_bias, found.hidden_weight, found.hidden_bias]
+    }
+}
+
+/// Inputs, input weight, hidden weight, bias.
+#[derive(Clone, Debug)]
+struct Lstm;
+
+impl Lstm {
+    fn shape(inputs: &[Values; 4]) -> lstm::Shape {
+        let [batch, time, n_inputs] = dims(&inputs[0]);
+        lstm::Shape { batch, time, n_inputs, width: dims::<2>(&inputs[2])[0] }
+    }
+
+    fn parameters([_, input_weight, hidden_weight, bias]: &[Values; 4]) -> lstm::Parameters<'_> {
+        lstm::Parameters {
+            input_weight: numbers(input_weight),
+            hidden_weight: numbers(hidden_weight),
+            bias: numbers(bias),
+        }
+    }
+
+    fn pass(inputs: &[Values; 4], initial: Option<lstm::Initial<'_>>) -> lstm::Pass {
+        lstm::forward(Self::shape(inputs), numbers(&inputs[0]), initial, Self::parameters(inputs))
+    }
+
+    /// Hidden states and cells.
+    fn memories(inputs: [Values; 4], initial: Option<[Values; 2]>) -> (Values, Values) {
+        let inputs = inputs.map(|input| input.to_contiguous());
+        let initial = initial.map(|initial| initial.map(|part| part.to_contiguous()));
+        let initial =
+            initial.as_ref().map(|[hidden, cell]| lstm::Initial { hidden: numbers(hidden), cell: numbers(cell) });
+        let lstm::Shape { batch, time, width, .. } = Self::shape(&inputs);
+        let pass = Self::pass(&inputs, initial);
+        (tensor(pass.hidden, [batch, time, width]), tensor(pass.cell, [batch, time, width]))
+    }
+}
+
+impl Differentiable<4> for Lstm {
+    /// The cells and the gates.
+    type Kept = [Vec<f32>; 2];
+
+    fn forward(&self, inputs: &[Values; 4]) -> (Values, [Vec<f32>; 2]) {
+        let lstm::Shape { batch, time, width, .. } = Self::shape(inputs);
+        let lstm::Pass { hidden, cell, gates } = Self::pass(inputs, None);
+        (tensor(hidden, [batch, time, width]), [cell, gates])
+    }
+
+    fn backward(&self, inputs: &[Values; 4], output: &Values, kept: [Vec<f32>; 2], upstream: &[f32]) -> [Vec<f32>; 4] {
+        let [cell, gates] = kept;
+        let kept = lstm::Kept { hidden: numbers(output), cell: &cell, gates };
+        let (shape, parameters) = (Self::shape(inputs), Self::parameters(inputs));
+        let found = lstm::backward(shape, numbers(&inputs[0]), parameters, kept, upstream);
+        [found.inputs, found.input_weight, found.hidden_weight, found.bias]
+    }
+}
+
+/// Inputs, weight, bias.
+#[derive(Clone, Debug)]
+struct Convolution {
+    taps: Taps,
+    activation: Activation,
+}
+
+impl Convolution {
+    fn shape(&self, inputs: &[Values; 3]) -> convolution::Shape {
+        let [batch, time, n_inputs] = dims(&inputs[0]);
+        let [n_rows, n_outputs] = dims(&inputs[1]);
+        assert_eq!(n_rows, self.taps.n_taps * n_inputs, "the weights have one row for each input of each tap");
+        convolution::Shape { batch, time, n_inputs, n_outputs, taps: self.taps }
+    }
+}
+
+impl Differentiable<3> for Convolution {
+    /// What entered the activation, where the outputs do not tell its slope.
+    type Kept = Vec<f32>;
+
+    fn forward(&self, inputs: &[Values; 3]) -> (Values, Vec<f32>) {
+        let shape = self.shape(inputs);
+        let [values, weight, bias] = inputs.each_ref().map(numbers);
+        let pass = convolution::forward(shape, self.activation, values, weight, bias);
+        (tensor(pass.outputs, [shape.batch, shape.n_places(), shape.n_outputs]), pass.entered)
+    }
+
+    fn backward(&self, inputs: &[Values; 3], output: &Values, kept: Vec<f32>, upstream: &[f32]) -> [Vec<f32>; 3] {
+        let kept = match self.activation {
+            Activation::Gelu => &kept,
+            Activation::Identity | Activation::Relu => numbers(output),
+        };
+        let [values, weight, _] = inputs.each_ref().map(numbers);
+        let found = convolution::backward(self.shape(inputs), self.activation, values, weight, kept, upstream);
+        [found.inputs, found.weight, found.bias]
+    }
+}
+
+/// Queries, keys and values.
+#[derive(Clone, Debug)]
+struct Attention {
+    n_heads: usize,
+}
+
+impl Attention {
+    fn shape(&self, inputs: &Values) -> attention::Shape {
+        let [batch, time, width] = dims(inputs);
+        attention::Shape { batch, time, width: width / 3, n_heads: self.n_heads }
+    }
+}
+
+impl Differentiable<1> for Attention {
+    /// The weights of attention.
+    type Kept = Vec<f32>;
+
+    fn forward(&self, [inputs]: &[Values; 1]) -> (Values, Vec<f32>) {
+        let shape = self.shape(inputs);
+        let attention::Pass { outputs, weights } = attention::forward(shape, numbers(inputs));
+        (tensor(outputs, [shape.batch, shape.time, shape.width]), weights)
+    }
+
+    fn backward(&self, [inputs]: &[Values; 1], _: &Values, kept: Vec<f32>, upstream: &[f32]) -> [Vec<f32>; 1] {
+        [attention::backward(self.shape(inputs), numbers(inputs), &kept, upstream)]
+    }
+}
+
+/// Inputs, gamma, beta.
+#[derive(Clone, Debug)]
+struct Norm {
+    epsilon: f32,
+}
+
+impl Differentiable<3> for Norm {
+    /// Mean and inverse deviation of every row.
+    type Kept = Vec<f32>;
+
+    fn forward(&self, inputs: &[Values; 3]) -> (Values, Vec<f32>) {
+        let [values, gamma, beta] = inputs.each_ref().map(numbers);
+        let norm::Pass { outputs, moments } = norm::forward(values, gamma, beta, self.epsilon);
+        (Values::from_data(TensorData::new(outputs, inputs[0].shape())), moments)
+    }
+
+    fn backward(&self, inputs: &[Values; 3], _: &Values, kept: Vec<f32>, upstream: &[f32]) -> [Vec<f32>; 3] {
+        let [values, gamma, _] = inputs.each_ref().map(numbers);
+        let found = norm::backward(values, gamma, &kept, upstream);
+        [found.inputs, found.gamma, found.beta]
+    }
+}
+
+impl FusedOps for Flex {
+    fn fused_gru(
+        inputs: Values,
+        input_weight: Values,
+        input_bias: Values,
+        hidden_weight: Values,
+        hidden_bias: Values,
+    ) -> Values {
+        value(Gru, [inputs, input_weight, input_bias, hidden_weight, hidden_bias])
+    }
+
+    fn fused_lstm(inputs: Values, input_weight: Values, hidden_weight: Values, bias: Values) -> Values {
+        value(Lstm, [inputs, input_weight, hidden_weight, bias])
+    }
+
+    fn fused_convolution(inputs: Values, weight: Values, bias: Values, taps: Taps, activation: Activation) -> Values {
+        value(Convolution { taps, activation }, [inputs, weight, bias])
+    }
+
+    fn fused_attention(inputs: Values, n_heads: usize) -> Values {
+        value(Attention { n_heads }, [inputs])
+    }
+
+    fn fused_norm(inputs: Values, gamma: Values, beta: Values, epsilon: f32) -> Values {
+        value(Norm { epsilon }, [inputs, gamma, beta])
+    }
+}
+
+impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
+    fn fused_gru(
+        inputs: FloatTensor<Self>,
+        input_weight: FloatTensor<Self>,
+        input_bias: FloatTensor<Self>,
+        hidden_weight: FloatTensor<Self>,
+        hidden_bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        recorded::<C, _, 5>(Gru, [inputs, input_weight, input_bias, hidden_weight, hidden_bias])
+    }
+
+    fn fused_lstm(
+        inputs: FloatTensor<Self>,
+        input_weight: FloatTensor<Self>,
+        hidden_weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        recorded::<C, _, 4>(Lstm, [inputs, input_weight, hidden_weight, bias])
+    }
+
+    fn fused_convolution(
+        inputs: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        taps: Taps,
+        activation: Activation,
+    ) -> FloatTensor<Self> {
+        recorded::<C, _, 3>(Convolution { taps, activation }, [inputs, weight, bias])
+    }
+
+    fn fused_attention(inputs: FloatTensor<Self>, n_heads: usize) -> FloatTensor<Self> {
+        recorded::<C, _, 1>(Attention { n_heads }, [inputs])
+    }
+
+    fn fused_norm(
+        inputs: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        epsilon: f32,
+    ) -> FloatTensor<Self> {
+        recorded::<C, _, 3>(Norm { epsilon }, [inputs, gamma, beta])
+    }
+}
+
+impl GraphFreeOps for Flex {
+    fn fused_gru_step(
+        input: Values,
+        hidden: Values,
+        input_weight: Values,
+        input_bias: Values,
+        hidden_weight: Values,
+        hidden_bias: Values,
+    ) -> Values {
+        let inputs = [input, input_weight, input_bias, hidden_weight, hidden_bias].map(|input| input.to_contiguous());
+        Gru::pass(&inputs, Some(numbers(&hidden.to_contiguous()))).0
+    }
+
+    fn fused_lstm_memories(
+        inputs: Values,
+        input_weight: Values,
+        hidden_weight: Values,
+        bias: Values,
+    ) -> (Values, Values) {
+        Lstm::memories([inputs, input_weight, hidden_weight, bias], None)
+    }
+
+    fn fused_lstm_step(
+        input: Values,
+        hidden: Values,
+        cell: Values,
+        input_weight: Values,
+        hidden_weight: Values,
+        bias: Values,
+    ) -> (Values, Values) {
+        Lstm::memories([input, input_weight, hidden_weight, bias], Some([hidden, cell]))
+    }
+}
