@@ -21,8 +21,8 @@ import time
 try:
     import torch
 except ImportError as error:
-    remedy = "install what bench/pytorch/requirements.txt names"
-    print(f"error: PyTorch cannot be imported ({error}); {remedy}", file=sys.stderr)
+    print(f"error: PyTorch cannot be imported ({error})", file=sys.stderr)
+    print("install what bench/pytorch/requirements.txt names", file=sys.stderr)
     sys.exit(2)
 
 import torch.nn.functional as F

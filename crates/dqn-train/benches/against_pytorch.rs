@@ -1,9 +1,9 @@
 //! This project's side of `cargo xtask bench --against-pytorch`: the cases that are named, as JSON lines.
 //!
 //! `learn/NETWORK/VOCABULARY` and `act/NETWORK/VOCABULARY` are the cases of bench/pytorch/learning.py, with the same
-//! shapes, warm-up and median. PyTorch has no part in `naive/NETWORK/VOCABULARY`, the update from 64 single transitions,
-//! and `position/NETWORK/TOKENS`, one token of 32 texts after so many. All run on flex, with as many threads as
-//! RAYON_NUM_THREADS says.
+//! shapes, warm-up and median. PyTorch has no part in `naive/NETWORK/VOCABULARY`, the update from 64 single
+//! transitions, and `position/NETWORK/TOKENS`, one token of 32 texts after so many. All run on flex, with as many
+//! threads as RAYON_NUM_THREADS says.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark reports on the terminal")]
 
 mod shapes;

@@ -1,8 +1,8 @@
 //! Memory: replay a token, and the peak of a process that learns or acts.
 //!
 //! Each case runs in a process of its own, so that no peak hides another; memory is what the system counts as resident.
-//! Replay holds a million tokens in episodes of 32 steps. `cargo xtask bench` prints this at its end; the cases are named
-//! as in the benchmark `learning`, and the same filter chooses among them.
+//! Replay holds a million tokens in episodes of 32 steps. `cargo xtask bench` prints this at its end; the cases are
+//! named as in the benchmark `learning`, and the same filter chooses among them.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark reports on the terminal")]
 
 mod shapes;

@@ -59,7 +59,7 @@ impl Side {
             .map_err(|found| anyhow::anyhow!("{shown} printed {} measurements, not one", found.len()))?;
         ensure!(measurement.case == case, "{shown} measured {}", measurement.case);
         ensure!(measurement.threads == threads, "{shown} ran {} threads, not {threads}", measurement.threads);
-        println!("{:<8} {case:<24} {threads} threads {:>10.3} ms", self.name, measurement.milliseconds);
+        println!("{:<8} {case:<24} {:>10.3} ms  threads {threads}", self.name, measurement.milliseconds);
         Ok(measurement)
     }
 }
@@ -86,17 +86,17 @@ pub(super) fn run(root: &Path, options: &Options) -> Result<()> {
     let n_cores = std::thread::available_parallelism().map_or(1, usize::from);
     let thread_counts = if n_cores > 1 { vec![1, n_cores] } else { vec![1] };
     let mut results = Results::default();
-    for case in &shared {
-        for _ in 0..options.rounds {
+    for _ in 0..options.rounds {
+        for case in &shared {
             for &threads in &thread_counts {
                 results.ours.push(ours.measure(case, threads, options.seconds)?);
                 results.pytorch.push(pytorch.measure(case, threads, options.seconds)?);
             }
         }
-    }
-    for case in &own {
-        for &threads in &thread_counts {
-            results.ours.push(ours.measure(case, threads, options.seconds)?);
+        for case in &own {
+            for &threads in &thread_counts {
+                results.ours.push(ours.measure(case, threads, options.seconds)?);
+            }
         }
     }
     let tables = results.tables()?;
@@ -121,13 +121,18 @@ fn versions(root: &Path, python: &str) -> Result<Versions> {
     let output = Command::new(python).args([SCRIPT, "--versions"]).current_dir(root).stdin(Stdio::null()).output();
     let output = output.map_err(|error| Unmet(format!("cannot start `{python}`: {error}; {remedy}")))?;
     if !output.status.success() {
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        let complaint =
-            complaint.trim().lines().next_back().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let complaint = complaint(&stderr);
         bail!(Unmet(format!("`{python}` cannot run {SCRIPT}: {complaint}; {remedy}")));
     }
     let text = String::from_utf8_lossy(&output.stdout);
     serde_json::from_str(&text).with_context(|| format!("{SCRIPT} --versions printed {text}"))
+}
+
+/// The line that says what went wrong: that of the script itself, or the last of a traceback.
+fn complaint(stderr: &str) -> &str {
+    let own = stderr.lines().find_map(|line| line.strip_prefix("error: "));
+    own.or_else(|| stderr.trim().lines().next_back()).unwrap_or("it says nothing")
 }
 
 /// Builds this project's side and returns its path.
@@ -212,6 +217,17 @@ mod tests {
             for part in [python, "bench/pytorch/requirements.txt", "--python"] {
                 assert!(message.contains(part), "{part} is missing in: {message}");
             }
+        }
+    }
+
+    #[test]
+    fn a_complaint_is_one_line() {
+        for (stderr, expected) in [
+            ("error: PyTorch cannot be imported (no)\ninstall it\n", "PyTorch cannot be imported (no)"),
+            ("Traceback (most recent call last):\n  File\nOSError: libx.so\n", "OSError: libx.so"),
+            ("", "it says nothing"),
+        ] {
+            assert_eq!(complaint(stderr), expected);
         }
     }
 

@@ -74,7 +74,7 @@ impl Results {
         }
         Ok(titled(
             "## Against PyTorch",
-            "Milliseconds of one update or one pass of acting; the ratio is ours over PyTorch's in transitions a second.",
+            "Milliseconds of an update or a pass of acting; the ratio is ours over PyTorch's in transitions a second.",
             "| case | ours ms | threads | PyTorch ms | threads | ratio | bar | met? |",
             rows,
         ))
