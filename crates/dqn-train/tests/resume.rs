@@ -60,6 +60,13 @@ const CONFIG: &str = r#"
     n_episodes_while_training = 4
 "#;
 
+/// The same task with phrases for actions, few of them candidates, valued by their text.
+fn by_text() -> String {
+    let actions = "actions = { kind = \"phrases\", mining = { max_phrases = 20 }, candidates = { top_k = 9 } }\n";
+    let config = CONFIG.replace("dropout = 0.1", "head = { kind = \"relevance\", width = 6 }");
+    format!("{actions}{config}")
+}
+
 /// Asks the run to stop after some rounds.
 struct StopAfter<'a> {
     rounds_left: Option<usize>,
@@ -99,8 +106,8 @@ fn metrics(path: &Path) -> Vec<(u64, String, u64)> {
         .collect()
 }
 
-fn check(device: &Device) {
-    let experiment = Experiment::build(ExperimentConfig::from_toml(CONFIG, "test", &[]).unwrap(), None).unwrap();
+fn check(config: &str, device: &Device) {
+    let experiment = Experiment::build(ExperimentConfig::from_toml(config, "test", &[]).unwrap(), None).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let (whole, broken) = (folder.path().join("whole"), folder.path().join("broken"));
     assert!(run(&experiment, &whole, device, false, None));
@@ -127,11 +134,16 @@ fn check(device: &Device) {
 
 #[test]
 fn resumed_runs_end_in_the_same_bits_on_flex() {
-    check(&Device::flex());
+    check(CONFIG, &Device::flex());
+}
+
+#[test]
+fn resumed_runs_that_value_actions_by_text_end_in_the_same_bits() {
+    check(&by_text(), &Device::flex());
 }
 
 #[test]
 #[expect(deprecated, reason = "burn-ndarray is one of the backends this project promises")]
 fn resumed_runs_end_in_the_same_bits_on_ndarray() {
-    check(&Device::ndarray());
+    check(CONFIG, &Device::ndarray());
 }
