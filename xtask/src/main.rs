@@ -4,6 +4,7 @@
 //! nothing but rustup: continuous integration runs the same `cargo xtask ci` as a developer does before a commit.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "reporting on the terminal is what this program does")]
 
+mod bench;
 mod ci;
 mod data;
 mod docs;
@@ -17,7 +18,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::process::{Built, Tool};
+use crate::process::{Built, Unmet};
 
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask", about = "Development chores of this workspace")]
@@ -45,12 +46,8 @@ enum Verb {
         #[command(subcommand)]
         verb: DataVerb,
     },
-    /// The benchmarks of dqn-train.
-    Bench {
-        /// Passed on to cargo bench.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        arguments: Vec<String>,
-    },
+    /// The benchmarks of dqn-train and its memory, or this project beside PyTorch.
+    Bench(bench::Options),
     /// Write docs/config.md and docs/config.schema.json from the program.
     Docs {
         /// Write nothing; fail where a file differs from what would be written.
@@ -78,12 +75,13 @@ enum DataVerb {
     Verify,
 }
 
+/// Exits with 1 where a check failed, and with 2 where the request cannot be met.
 fn main() -> ExitCode {
     match run(Arguments::parse().verb) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+            if error.is::<Unmet>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }
@@ -98,10 +96,7 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Data { verb: DataVerb::List } => data::list(&root),
         Verb::Data { verb: DataVerb::Prepare { name, from } } => data::prepare(&root, &name, &from),
         Verb::Data { verb: DataVerb::Verify } => data::verify(&root),
-        // The whole workspace, so that the dependencies are those of the release build.
-        Verb::Bench { arguments } => {
-            Tool::new(&root, "cargo bench --workspace --bench learning --").arguments(&arguments).run()
-        }
+        Verb::Bench(options) => bench::run(&root, &options),
         Verb::Docs { check, no_build } => docs::run(&root, check, Built::from_flag(no_build)),
     }
 }

@@ -32,6 +32,18 @@ impl Built {
     }
 }
 
+/// What was asked for and cannot be had on this machine as it is; the message says what to do.
+#[derive(Debug)]
+pub(crate) struct Unmet(pub(crate) String);
+
+impl std::fmt::Display for Unmet {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unmet {}
+
 /// A command to be run in the workspace root.
 #[derive(Debug)]
 pub(crate) struct Tool {
@@ -58,6 +70,16 @@ impl Tool {
             bail!("`{self}` ended with {status}");
         }
         Ok(())
+    }
+
+    /// Runs it and returns what it printed; its complaints go to the terminal.
+    pub(crate) fn output(&self) -> Result<String> {
+        let output = self.command()?.stderr(Stdio::inherit()).output();
+        let output = output.with_context(|| format!("cannot start `{self}`"))?;
+        if !output.status.success() {
+            bail!("`{self}` ended with {}", output.status);
+        }
+        String::from_utf8(output.stdout).with_context(|| format!("`{self}` printed something that is not UTF-8"))
     }
 
     /// Runs it silently and says whether it succeeded: for asking whether a tool is installed.

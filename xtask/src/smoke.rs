@@ -78,7 +78,13 @@ fn configs(folder: &Path) -> Result<Vec<PathBuf>> {
     }
     ensure!(!paths.is_empty(), "{} holds no .toml file", folder.display());
     paths.sort();
-    Ok(paths)
+    // Those that go by another run come after it.
+    let mut sorted = Vec::new();
+    for path in paths {
+        sorted.push((!other_runs(&path, Path::new(""))?.is_empty(), path));
+    }
+    sorted.sort();
+    Ok(sorted.into_iter().map(|(_, path)| path).collect())
 }
 
 fn try_config(program: &Program, folder: &Path, config: &Path, backend: Option<&str>) -> Result<Report> {
@@ -107,7 +113,11 @@ fn train(program: &Program, folder: &Path, config: &Path, backend: Option<&str>)
     let parent = run.parent().unwrap_or(folder);
     std::fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
     let run = path_text(&run)?;
+    let others = other_runs(config, parent)?;
     let mut arguments = vec!["train", "--config", path_text(config)?, "--run-dir", run];
+    for assignment in &others {
+        arguments.extend(["--set", assignment]);
+    }
     if let Some(backend) = backend {
         arguments.extend(["--backend", backend]);
     }
@@ -116,6 +126,24 @@ fn train(program: &Program, folder: &Path, config: &Path, backend: Option<&str>)
     let text = std::fs::read_to_string(&metrics).with_context(|| format!("cannot read {}", metrics.display()))?;
     let losses = losses(&text).with_context(|| format!("in {}", metrics.display()))?;
     Ok((run.to_owned(), losses))
+}
+
+/// Where a smoke config names another run, it names a smoke config; this is that one's run on the same backend.
+fn other_runs(config: &Path, runs: &Path) -> Result<Vec<String>> {
+    let text = std::fs::read_to_string(config).with_context(|| format!("cannot read {}", config.display()))?;
+    let table: toml::Table = text.parse().with_context(|| format!("cannot parse {}", config.display()))?;
+    let named = |place: &[&str]| {
+        let (first, rest) = place.split_first()?;
+        rest.iter().try_fold(table.get(*first)?, |value, name| value.get(name))?.as_str()
+    };
+    let mut assignments = Vec::new();
+    for place in [&["prior", "run"][..], &["training", "initial", "run"]] {
+        if let Some(name) = named(place) {
+            let run = std::path::absolute(runs.join(name)).context("the current folder cannot be found")?;
+            assignments.push(format!("{}={:?}", place.join("."), path_text(&run)?));
+        }
+    }
+    Ok(assignments)
 }
 
 fn path_text(path: &Path) -> Result<&str> {

@@ -4,30 +4,59 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use dqn_train::builtin::DEFAULT_EXPERIMENT;
-use dqn_train::config::{ActionsConfig, CorpusSource, ExperimentConfig};
+use dqn_train::config::layers::merge;
+use dqn_train::config::{ActionsConfig, CorpusSource, ExperimentConfig, PriorConfig};
+use toml::{Table, Value};
 
 use crate::args::ExperimentFile;
+use crate::failure::BadRequest;
 use crate::input;
 
 /// Name of the experiment that ships with the program, in messages.
 const DEFAULT_ORIGIN: &str = "the default experiment";
 
+/// How many files may change one another: a circle of them is longer than any.
+const MAX_LAYERS: usize = 16;
+
 /// Reads and checks an experiment; paths in it are whole paths afterwards, so that a run can be opened from anywhere.
 pub(crate) fn load(file: &ExperimentFile) -> anyhow::Result<ExperimentConfig> {
-    let (text, folder) = match &file.config {
-        Some(path) => (input::text(Some(path))?, path.parent().map_or_else(PathBuf::new, Path::to_path_buf)),
-        None => (DEFAULT_EXPERIMENT.to_owned(), PathBuf::new()),
+    let text = match &file.config {
+        Some(path) => input::text(Some(path))?,
+        None => DEFAULT_EXPERIMENT.to_owned(),
     };
-    let mut config = ExperimentConfig::from_toml(&text, &origin(file), &file.set)?;
-    let sections = [&mut config.corpus, &mut config.vocabulary].into_iter().flatten();
-    let sentences = match &mut config.actions {
-        ActionsConfig::Sentences { source, .. } => source.as_mut(),
-        _ => None,
-    };
-    for source in sections.map(|section| &mut section.source).chain(sentences) {
-        resolve(source, &folder)?;
-    }
+    let table = layered(&text, file.config.as_deref(), &origin(file), MAX_LAYERS)?;
+    let mut config = ExperimentConfig::from_table(table, &text, &origin(file), &file.set)?;
+    // What an override names starts at the folder of the experiment file as well.
+    let folder = folder(file.config.as_deref());
+    paths(&mut config).into_iter().try_for_each(|path| make_whole(path, &folder))?;
     Ok(config)
+}
+
+/// The table of an experiment file, put over the one it extends.
+fn layered(text: &str, path: Option<&Path>, origin: &str, layers_left: usize) -> anyhow::Result<Table> {
+    let mut table = ExperimentConfig::parse(text, origin)?;
+    resolve(&mut table, &folder(path))?;
+    let Some(base) = table.get("extends").and_then(Value::as_str).map(str::to_owned) else { return Ok(table) };
+    if layers_left == 0 {
+        let fault = format!(
+            "{origin}: extends = {base:?}: at most {MAX_LAYERS} files may extend one another; is there a circle?"
+        );
+        return Err(BadRequest(fault).into());
+    }
+    table.remove("extends");
+    let base = match base.as_str() {
+        "default" => layered(DEFAULT_EXPERIMENT, None, DEFAULT_ORIGIN, layers_left - 1)?,
+        _ => {
+            let base = folder(path).join(base);
+            let text = input::text(Some(&base)).with_context(|| format!("{origin} extends {}", base.display()))?;
+            layered(&text, Some(&base), &base.display().to_string(), layers_left - 1)?
+        }
+    };
+    Ok(merge(base, table))
+}
+
+fn folder(path: Option<&Path>) -> PathBuf {
+    path.and_then(Path::parent).map_or_else(PathBuf::new, Path::to_path_buf)
 }
 
 /// Where an experiment comes from, in words.
@@ -35,11 +64,51 @@ pub(crate) fn origin(file: &ExperimentFile) -> String {
     file.config.as_ref().map_or_else(|| DEFAULT_ORIGIN.to_owned(), |path| path.display().to_string())
 }
 
-/// A relative path starts at the folder of the experiment file.
-fn resolve(source: &mut CorpusSource, folder: &Path) -> anyhow::Result<()> {
-    if let CorpusSource::Path(path) = source {
-        *path = std::path::absolute(folder.join(&path)).context("the current folder cannot be found")?;
+/// Where paths stand in an experiment file.
+const PATHS: [&[&str]; 5] = [
+    &["corpus", "source", "path"],
+    &["vocabulary", "source", "path"],
+    &["actions", "source", "path"],
+    &["prior", "run"],
+    &["training", "initial", "run"],
+];
+
+/// Makes the paths in a table whole; a relative one starts at the folder of the file it stands in.
+fn resolve(table: &mut Table, folder: &Path) -> anyhow::Result<()> {
+    for place in PATHS {
+        let (last, tables) = place.split_last().expect("a place has a name");
+        let within = tables.iter().try_fold(&mut *table, |table, &name| table.get_mut(name)?.as_table_mut());
+        if let Some(Value::String(path)) = within.and_then(|table| table.get_mut(*last)) {
+            let mut whole = PathBuf::from(&*path);
+            make_whole(&mut whole, folder)?;
+            *path = whole.to_string_lossy().into_owned();
+        }
     }
+    Ok(())
+}
+
+/// The paths of an experiment.
+fn paths(config: &mut ExperimentConfig) -> Vec<&mut PathBuf> {
+    let mut paths = Vec::new();
+    let sections = [&mut config.corpus, &mut config.vocabulary].into_iter().flatten();
+    let sentences = match &mut config.actions {
+        ActionsConfig::Sentences { source, .. } => source.as_mut(),
+        _ => None,
+    };
+    for source in sections.map(|section| &mut section.source).chain(sentences) {
+        if let CorpusSource::Path(path) = source {
+            paths.push(path);
+        }
+    }
+    if let Some(PriorConfig::Network { run, .. }) = &mut config.prior {
+        paths.push(run);
+    }
+    paths.extend(config.training.initial.as_mut().map(|initial| &mut initial.run));
+    paths
+}
+
+fn make_whole(path: &mut PathBuf, folder: &Path) -> anyhow::Result<()> {
+    *path = std::path::absolute(folder.join(&*path)).context("the current folder cannot be found")?;
     Ok(())
 }
 
@@ -55,9 +124,10 @@ mod tests {
             ("poems.txt", "", here.join("poems.txt")),
             ("/data/poems.txt", "experiments", PathBuf::from("/data/poems.txt")),
         ] {
-            let mut source = CorpusSource::Path(path.into());
-            resolve(&mut source, Path::new(folder)).unwrap();
-            assert_eq!(source, CorpusSource::Path(expected), "{path} in {folder:?}");
+            let mut table: Table = format!("[corpus]\nsource = {{ path = \"{path}\" }}").parse().unwrap();
+            resolve(&mut table, Path::new(folder)).unwrap();
+            let found = table["corpus"]["source"]["path"].as_str().unwrap();
+            assert_eq!(Path::new(found), expected, "{path} in {folder:?}");
         }
     }
 
@@ -65,5 +135,37 @@ mod tests {
     fn the_default_experiment_is_sound() {
         let config = load(&ExperimentFile::default()).unwrap();
         assert_eq!(config.name, "verse-zh");
+    }
+
+    fn loaded(files: &[(&str, &str)]) -> Result<ExperimentConfig, String> {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        let file = ExperimentFile { config: Some(folder.path().join(files[0].0)), ..Default::default() };
+        load(&file).map_err(|error| format!("{error:#}"))
+    }
+
+    #[test]
+    fn a_file_may_change_another_one() {
+        let changed =
+            "extends = \"base.toml\"\nname = \"mine\"\n[learner]\nn_step = 3\nbootstrap = { kind = \"max\" }\n";
+        let base = "extends = \"default\"\nseed = 9\n[learner]\ndiscount = 0.5\n";
+        let config = loaded(&[("mine.toml", changed), ("base.toml", base)]).unwrap();
+        assert_eq!((config.name.as_str(), config.seed, config.extends.clone()), ("mine", 9, None));
+        assert_eq!((config.learner.n_step, config.learner.discount), (3, 0.5));
+        assert_eq!(config.learner.bootstrap, dqn_core::bootstrap::Bootstrap::Max {});
+        // What neither file names is the default experiment's.
+        assert_eq!(config.training.parallel_episodes, 64);
+    }
+
+    #[test]
+    fn files_that_extend_nothing_or_themselves_are_refused() {
+        let fault = loaded(&[("a.toml", "extends = \"b.toml\"\n")]).unwrap_err();
+        assert!(fault.contains("a.toml extends") && fault.contains("b.toml"), "{fault}");
+        let fault = loaded(&[("a.toml", "extends = \"b.toml\""), ("b.toml", "extends = \"a.toml\"")]).unwrap_err();
+        assert!(fault.contains("circle"), "{fault}");
+        let fault = loaded(&[("a.toml", "extends = \"default\"\n[learner]\nn_stepp = 3\n")]).unwrap_err();
+        assert!(fault.contains("n_stepp") && fault.contains("line 3"), "{fault}");
     }
 }

@@ -224,6 +224,7 @@ fn evaluated(evaluation: &Evaluation) -> String {
     let figures = [
         Some(format!("return {}", table::interval(evaluation.episode_return))),
         evaluation.form_kept.map(|share| format!("form kept {}", table::percent(share))),
+        evaluation.policy_perplexity.map(|perplexity| format!("policy perplexity {perplexity:.1}")),
         evaluation.reference_perplexity.map(|perplexity| format!("judge perplexity {perplexity:.1}")),
         evaluation.distinct_2.map(|share| format!("distinct-2 {share:.3}")),
     ];

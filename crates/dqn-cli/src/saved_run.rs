@@ -22,8 +22,8 @@ pub(crate) struct SavedRun {
 impl SavedRun {
     pub(crate) fn open(choice: &RunChoice) -> anyhow::Result<Self> {
         let directory = RunDirectory::open(&choice.run)?;
-        let (experiment, origin) = runner::open_experiment(&directory)?;
-        let device = backend(&choice.backend, &origin)?.device()?;
+        let device = backend(&choice.backend, &runner::origin(&directory)?)?.device()?;
+        let (experiment, _) = runner::open_experiment(&directory, &device)?;
         let (network, progress) = runner::load_network(&directory, &experiment, choice.checkpoint, &device)?;
         Ok(Self { experiment, device, network, progress })
     }

@@ -139,9 +139,12 @@ impl BatchBuilder {
             self.fill_text(&mut batch, row, span);
             self.fill_steps(&mut batch, row, window);
             match &considered {
-                Some(considered) => self.fill_considered(&mut batch, row, span, prior, considered),
-                None => self.fill_actions(&mut batch, row, span, prior),
+                Some(considered) => self.fill_mask_of(&mut batch, row, span, considered),
+                None => self.fill_mask(&mut batch, row, span),
             }
+        }
+        if let Some(prior) = prior {
+            self.fill_prior(&mut batch, &spans, prior, considered.as_deref());
         }
         if let Some(considered) = considered {
             let place = |action: &mut i64| {
@@ -203,43 +206,44 @@ impl BatchBuilder {
         }
     }
 
-    fn fill_actions(&self, batch: &mut SequenceBatch, row: usize, span: &TextSpan<'_>, prior: Option<&dyn Prior>) {
+    fn fill_mask(&self, batch: &mut SequenceBatch, row: usize, span: &TextSpan<'_>) {
+        let Some(mask) = &mut batch.mask else { return };
         for (index, state) in span.states.iter().enumerate() {
             let at = (row * batch.n_states + index) * self.n_actions;
-            let range = at..at + self.n_actions;
-            if let Some(mask) = &mut batch.mask {
-                fill_mask(state.allowed, &mut mask[range.clone()]);
-            }
-            if let (Some(log_prior), Some(prior)) = (&mut batch.log_prior, prior) {
-                prior.log_probs(&span.text[..=state.last_token], &mut log_prior[range]);
+            fill_mask(state.allowed, &mut mask[at..at + self.n_actions]);
+        }
+    }
+
+    /// [`BatchBuilder::fill_mask`] for some of the actions, in ascending order.
+    fn fill_mask_of(&self, batch: &mut SequenceBatch, row: usize, span: &TextSpan<'_>, considered: &[ActionId]) {
+        let Some(mask) = &mut batch.mask else { return };
+        for (index, state) in span.states.iter().enumerate() {
+            let at = (row * batch.n_states + index) * considered.len();
+            for (value, &action) in mask[at..at + considered.len()].iter_mut().zip(considered) {
+                *value = if state.allowed.allows(action) { 0.0 } else { FORBIDDEN };
             }
         }
     }
 
-    /// [`BatchBuilder::fill_actions`] for some of the actions, in ascending order.
-    fn fill_considered(
+    fn fill_prior(
         &self,
         batch: &mut SequenceBatch,
-        row: usize,
-        span: &TextSpan<'_>,
-        prior: Option<&dyn Prior>,
-        considered: &[ActionId],
+        spans: &[TextSpan<'_>],
+        prior: &dyn Prior,
+        considered: Option<&[ActionId]>,
     ) {
-        let mut of_all = vec![0.0; if prior.is_some() { self.n_actions } else { 0 }];
-        for (index, state) in span.states.iter().enumerate() {
-            let at = (row * batch.n_states + index) * considered.len();
-            let range = at..at + considered.len();
-            if let Some(mask) = &mut batch.mask {
-                for (value, &action) in mask[range.clone()].iter_mut().zip(considered) {
-                    *value = if state.allowed.allows(action) { 0.0 } else { FORBIDDEN };
-                }
-            }
-            if let (Some(log_prior), Some(prior)) = (&mut batch.log_prior, prior) {
-                prior.log_probs(&span.text[..=state.last_token], &mut of_all);
-                for (value, action) in log_prior[range].iter_mut().zip(considered) {
-                    *value = of_all[action.index()];
-                }
-            }
+        let Some(log_prior) = &mut batch.log_prior else { return };
+        let n_values = considered.map_or(self.n_actions, <[ActionId]>::len);
+        let (mut states, mut rows) = (Vec::new(), Vec::new());
+        for (span, of_window) in spans.iter().zip(log_prior.chunks_exact_mut(batch.n_states * n_values)) {
+            states.extend(span.states.iter().map(|state| &span.text[..=state.last_token]));
+            rows.extend(of_window.chunks_exact_mut(n_values).take(span.states.len()));
+        }
+        let Some(considered) = considered else { return prior.log_probs_of(&states, rows) };
+        let mut of_all = vec![vec![0.0; self.n_actions]; states.len()];
+        prior.log_probs_of(&states, of_all.iter_mut().map(Vec::as_mut_slice).collect());
+        for (row, of_all) in rows.into_iter().zip(&of_all) {
+            row.iter_mut().zip(considered).for_each(|(value, action)| *value = of_all[action.index()]);
         }
     }
 }

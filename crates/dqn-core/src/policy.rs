@@ -48,7 +48,14 @@ pub enum Exploration {
     Boltzmann {
         /// Temperature in units of Q, above 0. Under the bootstrap `kl` it should equal that temperature.
         temperature: Schedule,
+        /// Weigh the prior, where there is one. Under the bootstrap `soft`, which knows none, say false.
+        #[serde(default = "weighs_prior")]
+        from_prior: bool,
     },
+}
+
+fn weighs_prior() -> bool {
+    true
 }
 
 impl Exploration {
@@ -56,7 +63,9 @@ impl Exploration {
     pub fn policy(&self, progress: Progress) -> Policy {
         match self {
             Exploration::EpsilonGreedy { epsilon, .. } => Policy::EpsilonGreedy { epsilon: epsilon.value(progress) },
-            Exploration::Boltzmann { temperature } => Policy::Boltzmann { temperature: temperature.value(progress) },
+            Exploration::Boltzmann { temperature, .. } => {
+                Policy::Boltzmann { temperature: temperature.value(progress) }
+            }
         }
     }
 }

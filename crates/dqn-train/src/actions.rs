@@ -87,7 +87,8 @@ mod tests {
             "#
         );
         let config = ExperimentConfig::from_toml(&text, "test", &[]).map_err(|error| error.to_string())?;
-        let experiment = Experiment::build(config, None).map_err(|error| error.to_string())?;
+        let experiment =
+            Experiment::build(config, None, &burn::tensor::Device::flex()).map_err(|error| error.to_string())?;
         Ok(experiment.actions.iter().map(|(_, tokens)| experiment.render(tokens)).collect())
     }
 

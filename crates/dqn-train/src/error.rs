@@ -164,6 +164,40 @@ pub enum TrainError {
         /// blake3 of the corpus now.
         found: String,
     },
+    /// Another run, taken as a prior or as a beginning, writes other tokens.
+    #[error(
+        "the run {} has {n_tokens} tokens and {n_actions} actions, this experiment has {expected_tokens} and \
+         {expected_actions}; a prior or a beginning needs the same ones: the same corpus, split, tokenizer and actions",
+        run.display()
+    )]
+    OtherVocabulary {
+        /// The other run.
+        run: PathBuf,
+        /// Its tokens.
+        n_tokens: usize,
+        /// Its actions.
+        n_actions: usize,
+        /// Tokens of this experiment.
+        expected_tokens: usize,
+        /// Actions of this experiment.
+        expected_actions: usize,
+    },
+    /// Another run's network does not fit as a beginning.
+    #[error("training.initial: the network of the run {} does not fit this one: {source}", run.display())]
+    OtherNetwork {
+        /// The other run.
+        run: PathBuf,
+        /// What does not fit.
+        source: CoreError,
+    },
+    /// The network of another run is not the one this run began with.
+    #[error("the run that this one goes by has changed: its parameters had the blake3 {expected}, now {found}")]
+    OtherParameters {
+        /// blake3 when the run began.
+        expected: String,
+        /// blake3 now.
+        found: String,
+    },
     /// A text was asked for that does not ship with the program.
     #[error("corpus.source.builtin: there is no text {name:?}; there are: {known}")]
     UnknownBuiltin {
@@ -280,6 +314,9 @@ impl TrainError {
             | TrainError::CheckpointVersion { .. }
             | TrainError::OtherConfig { .. }
             | TrainError::OtherCorpus { .. }
+            | TrainError::OtherVocabulary { .. }
+            | TrainError::OtherNetwork { .. }
+            | TrainError::OtherParameters { .. }
             | TrainError::UnknownBuiltin { .. }
             | TrainError::NoPrompts { .. }
             | TrainError::NoPromptLines { .. }

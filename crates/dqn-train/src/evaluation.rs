@@ -15,6 +15,7 @@ use dqn_text::split::Split;
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
+use crate::config::PriorConfig;
 use crate::experiment::{Experiment, HumanEpisodes, Task};
 use crate::play::{Narrowing, NetworkPlayer, Player, ScriptedPlayer, View, play};
 use crate::stats::{Interval, bootstrap_mean};
@@ -151,7 +152,11 @@ impl<'a> Evaluator<'a> {
         let mut rows = Vec::new();
         let n_actions = experiment.actions.len();
         let seed = Seed(experiment.config.evaluation.seed);
-        let prior = experiment.prior.as_deref().map(|prior| prior as &dyn Prior);
+        let prior = experiment.prior.as_deref();
+        let [sampling, forced] = match &experiment.config.prior {
+            Some(PriorConfig::Network { .. }) => ["prior network sampling", "prior network, form forced"],
+            Some(PriorConfig::Ngram { .. }) | None => ["n-gram sampling", "n-gram, form forced"],
+        };
         let mut scripted = |evaluator: &mut Self,
                             name: &str,
                             prior: Option<&dyn Prior>,
@@ -164,11 +169,11 @@ impl<'a> Evaluator<'a> {
         };
         scripted(self, "uniform random", None, None)?;
         if let Some(prior) = prior {
-            scripted(self, "n-gram sampling", Some(prior), None)?;
+            scripted(self, sampling, Some(prior), None)?;
             if let Some(form) = &experiment.form {
                 let length = form.clause_lengths().first().copied().unwrap_or(1);
                 let narrow = |view: &View<'_>| form.allowed(view.text, length, &experiment.actions, view.allowed);
-                scripted(self, "n-gram, form forced", Some(prior), Some(&narrow))?;
+                scripted(self, forced, Some(prior), Some(&narrow))?;
             }
         }
         Ok(rows)
@@ -338,6 +343,12 @@ impl PolicyPerplexity {
         }
         let perplexities = nll.iter().map(|nll| (nll / n_tokens).exp()).collect();
         Ok(Some(Self { temperatures, perplexities }))
+    }
+
+    /// Perplexity at the temperature that was given.
+    pub fn unscaled(&self) -> f64 {
+        let index = TEMPERATURE_FACTORS.iter().position(|&factor| factor == 1.0).expect("1 is among the factors");
+        self.perplexities[index]
     }
 
     /// Index of the temperature that predicts best.

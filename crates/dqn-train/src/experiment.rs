@@ -1,10 +1,13 @@
 //! From a checked configuration to the objects of a run.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
+use burn::tensor::Device;
+use dqn_core::objective::Objective;
 use dqn_core::policy::Exploration;
-use dqn_core::{BatchBuilder, Policy, Prior, Progress};
+use dqn_core::{BatchBuilder, Policy, Prior, Progress, QNetwork, learner};
 use dqn_env::reward::LineForm;
 use dqn_env::{EnvironmentConfig, Generation, NextToken, ProbeName, RewardContext, RewardSum, Tabular, TabularName};
 use dqn_mdp::{ActionTable, Environment, PositionEncoder, Seed, Start, TokenId, Trajectory};
@@ -15,7 +18,8 @@ use dqn_text::tokenizer::TextTokenizer;
 use dqn_text::{Segmenter, Special, Tokenizer, Vocab};
 
 use crate::candidates::{Candidates, OfCandidates};
-use crate::config::{CandidatesConfig, ExperimentConfig, PositionConfig, PriorConfig};
+use crate::config::{CandidatesConfig, ExperimentConfig, InitialParameters, PositionConfig, PriorConfig};
+use crate::other_run::{NetworkPrior, OtherRun};
 use crate::play::play;
 use crate::prior::NgramPrior;
 use crate::text::{Part, PromptLength, Prompts, TextData};
@@ -32,13 +36,16 @@ pub struct Experiment {
     /// Position features of the network.
     pub positions: PositionEncoder,
     /// The prior policy, where one is configured.
-    pub prior: Option<Arc<NgramPrior>>,
+    pub prior: Option<Arc<dyn Prior>>,
+    /// blake3 of the parameters taken from other runs, in hexadecimal; empty where none are.
+    pub others: Vec<String>,
     /// The language model that judges what was written; trained on text that reward and prior have not seen.
     pub judge: Option<Arc<NgramLm>>,
     /// The form that the reward asks of a line, where it asks for one.
     pub form: Option<LineForm>,
     /// What narrows every state to its likeliest actions, where something does.
     pub candidates: Option<Arc<Candidates>>,
+    initial: Option<OtherRun>,
     vocab: Vocab,
     reward_context: Option<TextRewards>,
     reward_names: Vec<String>,
@@ -69,11 +76,25 @@ enum TaskKind {
 impl Experiment {
     /// Builds what `config` describes.
     ///
-    /// `tokenizer` is given where a run already has one.
+    /// `tokenizer` is given where a run already has one; networks of other runs are put on `device`.
     ///
     /// # Errors
-    /// When the text cannot be used or the reward does not fit it.
-    pub fn build(config: ExperimentConfig, tokenizer: Option<TextTokenizer>) -> Result<Self, TrainError> {
+    /// When the text cannot be used, the reward does not fit it, or a run named as prior or beginning does not fit.
+    pub fn build(
+        config: ExperimentConfig,
+        tokenizer: Option<TextTokenizer>,
+        device: &Device,
+    ) -> Result<Self, TrainError> {
+        let mut experiment = match &config.corpus {
+            Some(_) => Self::over_text(config, tokenizer)?,
+            None => Self::without_text(config)?,
+        };
+        experiment.take_from_other_runs(device)?;
+        experiment.narrow_to_candidates();
+        Ok(experiment)
+    }
+
+    fn over_text(config: ExperimentConfig, tokenizer: Option<TextTokenizer>) -> Result<Self, TrainError> {
         let Some(section) = &config.corpus else { return Self::without_text(config) };
         let mut text = TextData::read(&config, section, tokenizer)?;
         let vocab = text.tokenizer.vocab().clone();
@@ -83,7 +104,7 @@ impl Experiment {
         };
         let prior_lm = match &config.prior {
             Some(PriorConfig::Ngram { order }) => Some(lm(*order, Split::Train)?),
-            None => None,
+            Some(PriorConfig::Network { .. }) | None => None,
         };
         let (mut judge, mut reward_context) = (None, None);
         if let Some(length) = prompt_length(&config.environment) {
@@ -102,21 +123,17 @@ impl Experiment {
             Some(reward) => reward.line_form(&RewardContext::of_tokenizer(&text.tokenizer))?,
             None => None,
         };
-        let prior = prior_lm.map(|lm| Arc::new(NgramPrior::new(lm, Arc::clone(&actions))));
-        let candidates = match (&prior, config.actions.candidates()) {
-            (Some(prior), Some(CandidatesConfig { top_k })) => {
-                Some(Arc::new(Candidates::new(Arc::clone(prior) as Arc<dyn Prior>, actions.len(), top_k)))
-            }
-            _ => None,
-        };
+        let prior = prior_lm.map(|lm| Arc::new(NgramPrior::new(lm, Arc::clone(&actions))) as Arc<dyn Prior>);
         let mut experiment = Self {
             config,
-            candidates,
+            candidates: None,
             actions,
             positions,
             prior,
+            others: Vec::new(),
             judge,
             form,
+            initial: None,
             vocab,
             reward_context,
             reward_names: Vec::new(),
@@ -145,12 +162,36 @@ impl Experiment {
             actions,
             positions,
             prior: None,
+            others: Vec::new(),
             judge: None,
             form: None,
+            initial: None,
             vocab,
             reward_context: None,
             reward_names: Vec::new(),
         })
+    }
+
+    fn narrow_to_candidates(&mut self) {
+        if let (Some(prior), Some(CandidatesConfig { top_k })) = (&self.prior, self.config.actions.candidates()) {
+            self.candidates = Some(Arc::new(Candidates::new(Arc::clone(prior), self.actions.len(), top_k)));
+        }
+    }
+
+    fn take_from_other_runs(&mut self, device: &Device) -> Result<(), TrainError> {
+        let open = |run: &Path, checkpoint| OtherRun::open(run, checkpoint, &self.vocab, &self.actions, device);
+        if let Some(PriorConfig::Network { run, checkpoint }) = &self.config.prior {
+            let other = open(run, *checkpoint)?;
+            self.others.push(other.fingerprint);
+            self.prior = Some(Arc::new(NetworkPrior::new(other.network.for_acting(), other.positions)));
+        }
+        if let Some(InitialParameters { run, checkpoint }) = &self.config.training.initial {
+            let other = open(run, *checkpoint)?;
+            other.parameters_for(self.random_network(device), run)?;
+            self.others.push(other.fingerprint.clone());
+            self.initial = Some(other);
+        }
+        Ok(())
     }
 
     /// The vocabulary of the states.
@@ -236,7 +277,16 @@ impl Experiment {
     }
 
     /// A network with its first parameters.
-    pub fn network(&self, device: &burn::tensor::Device) -> TextQNetwork {
+    pub fn network(&self, device: &Device) -> TextQNetwork {
+        let network = self.random_network(device);
+        match &self.initial {
+            Some(other) => learner::load_parameters(network, learner::ONLINE, &other.parts)
+                .expect("the parameters were found to fit when the experiment was built"),
+            None => network,
+        }
+    }
+
+    fn random_network(&self, device: &Device) -> TextQNetwork {
         let mut rng = Seed(self.config.seed).stream("init");
         let (n_tokens, n_positions) = (self.vocab.len(), self.positions.n_ids());
         self.config.network.init(n_tokens, n_positions, &self.actions, &mut rng, device)
@@ -263,14 +313,13 @@ impl Experiment {
     /// The prior as acting under `policy` weighs it.
     pub fn acting_prior(&self, policy: Policy) -> Option<&dyn Prior> {
         let from_prior = match self.config.exploration {
-            Exploration::EpsilonGreedy { from_prior, .. } => from_prior,
-            Exploration::Boltzmann { .. } => true,
+            Exploration::EpsilonGreedy { from_prior, .. } | Exploration::Boltzmann { from_prior, .. } => from_prior,
         };
         let uses = match policy {
             Policy::Greedy => false,
             Policy::EpsilonGreedy { .. } | Policy::Boltzmann { .. } | Policy::BoltzmannMode { .. } => from_prior,
         };
-        self.prior.as_deref().filter(|_| uses).map(|prior| prior as &dyn Prior)
+        self.prior.as_deref().filter(|_| uses)
     }
 
     /// The policies that what was learned is judged by, each with its name.
@@ -278,12 +327,15 @@ impl Experiment {
     /// A Boltzmann explorer is judged sampled, at the temperature it ends with, and by its most probable action; an
     /// epsilon-greedy one by its best action, without epsilon.
     pub fn learned_policies(&self, progress: Progress) -> Vec<(&'static str, Policy)> {
+        let [sampled, argmax, greedy] = match self.config.learner.objective {
+            Objective::Imitation {} => ["imitation sampled", "imitation argmax", "imitation greedy"],
+            Objective::Td {} | Objective::PathConsistency { .. } => ["DQN sampled", "DQN argmax", "DQN greedy"],
+        };
         match self.config.exploration.policy(progress) {
-            Policy::Boltzmann { temperature } | Policy::BoltzmannMode { temperature } => vec![
-                ("DQN sampled", Policy::Boltzmann { temperature }),
-                ("DQN argmax", Policy::BoltzmannMode { temperature }),
-            ],
-            Policy::EpsilonGreedy { .. } | Policy::Greedy => vec![("DQN greedy", Policy::Greedy)],
+            Policy::Boltzmann { temperature } | Policy::BoltzmannMode { temperature } => {
+                vec![(sampled, Policy::Boltzmann { temperature }), (argmax, Policy::BoltzmannMode { temperature })]
+            }
+            Policy::EpsilonGreedy { .. } | Policy::Greedy => vec![(greedy, Policy::Greedy)],
         }
     }
 

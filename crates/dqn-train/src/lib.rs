@@ -14,6 +14,7 @@ mod error;
 pub mod evaluation;
 pub mod experiment;
 pub mod generate;
+mod other_run;
 pub mod play;
 mod prior;
 pub mod report;

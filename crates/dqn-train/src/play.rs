@@ -71,7 +71,6 @@ pub struct NetworkPlayer<'a, N: QNetwork> {
     rng: &'a mut ChaCha8Rng,
     memory: Option<Memory<N::DecodeState>>,
     scratch: Vec<f32>,
-    row: Vec<f32>,
 }
 
 /// What is remembered of the texts between two calls.
@@ -90,7 +89,7 @@ impl<'a, N: QNetwork> NetworkPlayer<'a, N> {
         positions: &'a PositionEncoder,
         rng: &'a mut ChaCha8Rng,
     ) -> Self {
-        Self { network, policy, prior, positions, rng, memory: None, scratch: Vec::new(), row: Vec::new() }
+        Self { network, policy, prior, positions, rng, memory: None, scratch: Vec::new() }
     }
 
     /// Log-probabilities of all actions under the Boltzmann policy, one row an episode.
@@ -99,12 +98,9 @@ impl<'a, N: QNetwork> NetworkPlayer<'a, N> {
     pub fn log_probs(&mut self, episodes: &[View<'_>], kept: Option<&[usize]>, temperature: f64) -> Vec<Vec<f64>> {
         let n_actions = self.network.n_actions();
         let q = self.q_values(episodes, kept);
-        let row = |(view, q): (&View<'_>, &[f32])| {
-            let log_prior = self.prior.map(|prior| {
-                self.row.resize(n_actions, 0.0);
-                prior.log_probs(view.text, &mut self.row);
-                self.row.as_slice()
-            });
+        let log_priors = log_priors(self.prior, episodes, n_actions);
+        let row = |(index, (view, q)): (usize, (&View<'_>, &[f32]))| {
+            let log_prior = log_priors.get(index).map(Vec::as_slice);
             preferences(q, log_prior, temperature, &mut self.scratch);
             let allowed = |action: usize| view.allowed.allows(ActionId(action as u32));
             let weight =
@@ -114,7 +110,7 @@ impl<'a, N: QNetwork> NetworkPlayer<'a, N> {
             let total = highest + weights.iter().map(|weight| (weight - highest).exp()).sum::<f64>().ln();
             weights.iter().map(|weight| weight - total).collect()
         };
-        episodes.iter().zip(q.chunks_exact(n_actions)).map(row).collect()
+        episodes.iter().zip(q.chunks_exact(n_actions)).enumerate().map(row).collect()
     }
 
     /// Values of all actions, one row an episode.
@@ -202,17 +198,23 @@ impl<N: QNetwork> Player for NetworkPlayer<'_, N> {
     fn choose(&mut self, episodes: &[View<'_>], kept: Option<&[usize]>) -> Vec<ActionId> {
         let n_actions = self.network.n_actions();
         let q = self.q_values(episodes, kept);
+        let log_priors = log_priors(self.prior, episodes, n_actions);
         let mut actions = Vec::with_capacity(episodes.len());
-        for (view, q) in episodes.iter().zip(q.chunks_exact(n_actions)) {
-            let log_prior = self.prior.map(|prior| {
-                self.row.resize(n_actions, 0.0);
-                prior.log_probs(view.text, &mut self.row);
-                self.row.as_slice()
-            });
+        for (index, (view, q)) in episodes.iter().zip(q.chunks_exact(n_actions)).enumerate() {
+            let log_prior = log_priors.get(index).map(Vec::as_slice);
             actions.push(self.policy.select(q, log_prior, view.allowed, self.rng, &mut self.scratch));
         }
         actions
     }
+}
+
+/// What the prior, where there is one, says of all actions in each episode.
+fn log_priors(prior: Option<&dyn Prior>, episodes: &[View<'_>], n_actions: usize) -> Vec<Vec<f32>> {
+    let Some(prior) = prior else { return Vec::new() };
+    let texts: Vec<&[TokenId]> = episodes.iter().map(|view| view.text).collect();
+    let mut rows = vec![vec![0.0; n_actions]; texts.len()];
+    prior.log_probs_of(&texts, rows.iter_mut().map(Vec::as_mut_slice).collect());
+    rows
 }
 
 /// The input that asks for the last state of each text.
@@ -259,16 +261,14 @@ impl Player for ScriptedPlayer<'_> {
     fn choose(&mut self, episodes: &[View<'_>], _kept: Option<&[usize]>) -> Vec<ActionId> {
         let policy = Policy::Boltzmann { temperature: 1.0 };
         let zeros = vec![0.0; self.n_actions];
-        let (mut row, mut scratch) = (vec![0.0; self.n_actions], Vec::new());
-        let mut choose = |view: &View<'_>| {
-            let log_prior = self.prior.map(|prior| {
-                prior.log_probs(view.text, &mut row);
-                row.as_slice()
-            });
+        let mut scratch = Vec::new();
+        let log_priors = log_priors(self.prior, episodes, self.n_actions);
+        let mut choose = |(index, view): (usize, &View<'_>)| {
+            let log_prior = log_priors.get(index).map(Vec::as_slice);
             let narrowed = self.narrow.map(|narrow| narrow(view));
             policy.select(&zeros, log_prior, narrowed.as_ref().unwrap_or(view.allowed), self.rng, &mut scratch)
         };
-        episodes.iter().map(&mut choose).collect()
+        episodes.iter().enumerate().map(&mut choose).collect()
     }
 }
 

@@ -1,5 +1,7 @@
 //! The result of a run: what was learned, beside everything it is compared with.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use burn::tensor::Device;
 use dqn_core::{Policy, Progress, QNetwork};
 use dqn_mdp::Trajectory;
@@ -53,7 +55,7 @@ pub struct Sample {
 /// Name of the row of the network before its first update.
 pub const BEFORE: &str = "before learning";
 
-/// Evaluates a network on `splits`, beside the baselines.
+/// Evaluates a network on `splits`, beside the baselines; nothing where `stop` is set before the end.
 ///
 /// # Errors
 /// When a split offers no starts, or an environment or reward fails.
@@ -63,23 +65,34 @@ pub fn evaluate(
     progress: Progress,
     splits: &[Split],
     device: &Device,
-) -> Result<Report, TrainError> {
+    stop: &AtomicBool,
+) -> Result<Option<Report>, TrainError> {
     let policies = experiment.learned_policies(progress);
     let untrained = experiment.network(device).for_acting();
     let mut report =
         Report { rows: Vec::new(), generalisation_gap: None, fitted_temperature: None, samples: Vec::new(), progress };
-    let fitted = fit_temperature(experiment, network, &policies)?;
-    report.fitted_temperature = fitted.map(|(temperature, _)| temperature);
+    let perplexity = |split| PolicyPerplexity::of(experiment, network, split, acting_temperature(&policies));
+    let validation = perplexity(Split::Validation)?;
+    let fitted = validation.as_ref().map(PolicyPerplexity::best);
+    report.fitted_temperature = validation.as_ref().zip(fitted).map(|(found, index)| found.temperatures[index]);
+    let stopped = || stop.load(Ordering::SeqCst);
     for &split in splits {
         let mut evaluator = Evaluator::new(experiment, split, experiment.config.evaluation.n_episodes)?;
         report.rows.extend(evaluator.baselines()?);
         let first = policies[0].1;
         let (before, before_episodes) = evaluator.network(BEFORE, &untrained, first)?;
         report.rows.push(before);
+        if stopped() {
+            return Ok(None);
+        }
         for (index, (name, policy)) in policies.iter().enumerate() {
             let (mut row, episodes) = evaluator.network(name, network, *policy)?;
             if index == 0 {
-                row.policy_perplexity = policy_perplexity(experiment, network, split, &policies, fitted)?;
+                let found = match split {
+                    Split::Validation => validation.as_ref().map(|found| found.perplexities.clone()),
+                    Split::Train | Split::Test | Split::Judge => perplexity(split)?.map(|found| found.perplexities),
+                };
+                row.policy_perplexity = found.zip(fitted).map(|(perplexities, index)| perplexities[index]);
                 if split == splits[splits.len() - 1] {
                     report.samples = samples(experiment, &before_episodes, &episodes);
                 }
@@ -88,35 +101,16 @@ pub fn evaluate(
         }
         compare(&mut report.rows, split, policies[0].0, experiment.config.evaluation.seed);
         report.rows.extend(evaluator.human()?);
+        if stopped() {
+            return Ok(None);
+        }
     }
     report.generalisation_gap = gap(&report.rows, policies[0].0);
-    Ok(report)
-}
-
-/// The temperature that fits validation text best, with its index among those tried.
-fn fit_temperature(
-    experiment: &Experiment,
-    network: &TextQNetwork,
-    policies: &[(&'static str, Policy)],
-) -> Result<Option<(f64, usize)>, TrainError> {
-    let found = PolicyPerplexity::of(experiment, network, Split::Validation, acting_temperature(policies))?;
-    Ok(found.map(|found| (found.temperatures[found.best()], found.best())))
-}
-
-fn policy_perplexity(
-    experiment: &Experiment,
-    network: &TextQNetwork,
-    split: Split,
-    policies: &[(&'static str, Policy)],
-    fitted: Option<(f64, usize)>,
-) -> Result<Option<f64>, TrainError> {
-    let Some((_, index)) = fitted else { return Ok(None) };
-    let found = PolicyPerplexity::of(experiment, network, split, acting_temperature(policies))?;
-    Ok(found.map(|found| found.perplexities[index]))
+    Ok(Some(report))
 }
 
 /// The temperature of the first policy, or one unit of Q where it is greedy.
-fn acting_temperature(policies: &[(&'static str, Policy)]) -> f64 {
+pub(crate) fn acting_temperature(policies: &[(&'static str, Policy)]) -> f64 {
     match policies[0].1 {
         Policy::Boltzmann { temperature } | Policy::BoltzmannMode { temperature } => temperature,
         Policy::Greedy | Policy::EpsilonGreedy { .. } => 1.0,

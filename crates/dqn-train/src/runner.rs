@@ -14,10 +14,10 @@ use dqn_text::tokenizer::TextTokenizer;
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
-use crate::config::ExperimentConfig;
-use crate::evaluation::{Evaluation, Evaluator};
+use crate::config::{EpisodeSource, ExperimentConfig, Metric};
+use crate::evaluation::{Evaluation, Evaluator, PolicyPerplexity};
 use crate::experiment::Experiment;
-use crate::report::{Report, evaluate, reported};
+use crate::report::{Report, acting_temperature, evaluate, reported};
 use crate::run::atomic;
 use crate::run::checkpoint::{Checkpoint, CheckpointHeader, CheckpointStore, Newest, Which, config_hash};
 use crate::run::directory::RunDirectory;
@@ -74,8 +74,11 @@ pub enum RunEnd {
 struct RunnerState {
     /// Seconds of the run before the last start.
     wall_seconds: f64,
-    /// Best mean return on validation prompts.
-    best_return: Option<f64>,
+    /// Best value of the metric on validation prompts.
+    best: Option<f64>,
+    /// Evaluations since it last got better by what counts as an improvement, and its value then.
+    n_without_improvement: u64,
+    improved: Option<f64>,
     /// Multiples of each rhythm that have passed.
     n_evaluations: u64,
     n_checkpoints: u64,
@@ -99,7 +102,8 @@ pub fn create(path: &Path, experiment: &Experiment, backend: &str) -> Result<Run
     if let Some(text) = &experiment.text {
         atomic::write_text(&directory.tokenizer_path(), &text.tokenizer.to_json())?;
     }
-    let origin = Origin { backend: backend.to_owned(), corpus: fingerprint(experiment) };
+    let origin =
+        Origin { backend: backend.to_owned(), corpus: fingerprint(experiment), others: experiment.others.clone() };
     let origin = serde_json::to_string_pretty(&origin)
         .map_err(|error| TrainError::Internal { message: format!("writing the origin of a run: {error}") })?;
     atomic::write_text(&directory.path().join(ORIGIN_NAME), &origin)?;
@@ -115,32 +119,46 @@ pub struct Origin {
     pub backend: String,
     /// blake3 of the corpus, in hexadecimal; empty without a corpus.
     pub corpus: String,
+    /// blake3 of the parameters of other runs that it goes by, in hexadecimal.
+    pub others: Vec<String>,
 }
 
 fn fingerprint(experiment: &Experiment) -> String {
     experiment.text.as_ref().map(|text| text.fingerprint.clone()).unwrap_or_default()
 }
 
+/// What an existing run was made from.
+///
+/// # Errors
+/// When the directory does not tell.
+pub fn origin(directory: &RunDirectory) -> Result<Origin, TrainError> {
+    let text = read(&directory.path().join(ORIGIN_NAME))?;
+    serde_json::from_str(&text).map_err(|error| TrainError::NotARun {
+        path: directory.path().to_owned(),
+        message: format!("{ORIGIN_NAME} does not tell what the run was made from: {error}"),
+    })
+}
+
 /// The experiment of an existing run.
 ///
 /// # Errors
 /// When the directory is not a run of this version, or the corpus is not the one the run began with.
-pub fn open_experiment(directory: &RunDirectory) -> Result<(Experiment, Origin), TrainError> {
-    let path = directory.path().join(ORIGIN_NAME);
-    let origin: Origin = serde_json::from_str(&read(&path)?).map_err(|error| TrainError::NotARun {
-        path: directory.path().to_owned(),
-        message: format!("{ORIGIN_NAME} does not tell backend and corpus: {error}"),
-    })?;
+pub fn open_experiment(directory: &RunDirectory, device: &Device) -> Result<(Experiment, Origin), TrainError> {
+    let origin = origin(directory)?;
     let path = directory.config_path();
     let config = ExperimentConfig::from_toml(&read(&path)?, &path.display().to_string(), &[])?;
     let tokenizer = match config.corpus {
         Some(_) => Some(TextTokenizer::load(&directory.tokenizer_path())?),
         None => None,
     };
-    let experiment = Experiment::build(config, tokenizer)?;
+    let experiment = Experiment::build(config, tokenizer, device)?;
     let found = fingerprint(&experiment);
     if found != origin.corpus {
         return Err(TrainError::OtherCorpus { expected: origin.corpus, found });
+    }
+    if experiment.others != origin.others {
+        let (expected, found) = (origin.others.join(" and "), experiment.others.join(" and "));
+        return Err(TrainError::OtherParameters { expected, found });
     }
     Ok((experiment, origin))
 }
@@ -212,7 +230,7 @@ pub fn run(
     let metrics = MetricsWriter::open(directory.path(), resume.then_some(state.n_records))?;
     let samples = directory.samples(resume.then_some(state.n_samples))?;
     let mut runner = Runner { experiment, store, metrics, samples, state, begin: Instant::now() };
-    while !training.is_over() {
+    while !training.is_over() && !runner.stops_early() {
         let round = training.round()?;
         runner.record(&training, &round)?;
         let exploration = experiment.exploration_value(training.progress());
@@ -237,8 +255,11 @@ pub fn run(
     }
     runner.save(&training)?;
     observer.on(Event::Saved { progress: training.progress() });
-    let report = evaluate(experiment, training.network(), training.progress(), reported(experiment), device)?;
-    Ok(RunEnd::Finished(Box::new(report)))
+    let progress = training.progress();
+    Ok(match evaluate(experiment, training.network(), progress, reported(experiment), device, stop)? {
+        Some(report) => RunEnd::Finished(Box::new(report)),
+        None => RunEnd::Interrupted { progress },
+    })
 }
 
 struct Runner<'a> {
@@ -248,6 +269,16 @@ struct Runner<'a> {
     samples: LineLog,
     state: RunnerState,
     begin: Instant,
+}
+
+/// The value of a metric, turned so that the higher is the better.
+fn value(metric: Metric, evaluation: &Evaluation) -> Option<f64> {
+    match metric {
+        Metric::Return => Some(evaluation.episode_return.mean),
+        Metric::PolicyPerplexity => evaluation.policy_perplexity.map(|perplexity| -perplexity),
+        Metric::ReferencePerplexity => evaluation.reference_perplexity.map(|perplexity| -perplexity),
+        Metric::Bleu => evaluation.bleu,
+    }
 }
 
 /// A text written during a run, as the log of samples holds it.
@@ -323,28 +354,57 @@ impl Runner<'_> {
         })
     }
 
+    /// Whether validation has not become better for as long as the run has patience.
+    fn stops_early(&self) -> bool {
+        let patience = self.experiment.config.training.early_stopping.map(|stopping| stopping.patience_evaluations);
+        patience.is_some_and(|patience| self.state.n_without_improvement >= patience)
+    }
+
     /// Measures the policy on validation prompts and keeps it if it is the best so far.
     fn evaluate(&mut self, training: &Training<'_>) -> Result<Evaluation, TrainError> {
-        let n_episodes = self.experiment.config.evaluation.n_episodes_while_training;
+        let config = &self.experiment.config;
+        let n_episodes = config.evaluation.n_episodes_while_training;
         let mut evaluator = Evaluator::new(self.experiment, Split::Validation, n_episodes)?;
-        let (name, policy) = self.experiment.learned_policies(training.progress())[0];
-        let (evaluation, episodes) = evaluator.network(name, training.network(), policy)?;
+        let policies = self.experiment.learned_policies(training.progress());
+        let (name, policy) = policies[0];
+        let (mut evaluation, episodes) = evaluator.network(name, training.network(), policy)?;
+        let learns_text = matches!(config.training.source, EpisodeSource::Text { .. });
+        if learns_text || config.evaluation.metric == Metric::PolicyPerplexity {
+            let temperature = acting_temperature(&policies);
+            let network = training.network();
+            let found = PolicyPerplexity::of(self.experiment, network, Split::Validation, temperature)?;
+            evaluation.policy_perplexity = found.map(|found| found.unscaled());
+        }
         self.log_samples(training.progress(), &episodes)?;
         let mut scalars = BTreeMap::new();
         scalars.insert("validation/return".to_owned(), evaluation.episode_return.mean);
         let others = [
             ("validation/form_kept", evaluation.form_kept),
+            ("validation/policy_perplexity", evaluation.policy_perplexity),
             ("validation/reference_perplexity", evaluation.reference_perplexity),
             ("validation/bleu", evaluation.bleu),
             ("validation/distinct_2", evaluation.distinct_2),
+            ("validation/epochs", training.epochs()),
         ];
         scalars.extend(others.iter().filter_map(|(name, value)| Some(((*name).to_owned(), (*value)?))));
         self.write(training.progress(), scalars)?;
-        if self.state.best_return.is_none_or(|best| evaluation.episode_return.mean > best) {
-            self.state.best_return = Some(evaluation.episode_return.mean);
-            self.store.save_best(&self.checkpoint(training)?)?;
+        if let Some(value) = value(config.evaluation.metric, &evaluation) {
+            self.note_improvement(value);
+            if self.state.best.is_none_or(|best| value > best) {
+                self.state.best = Some(value);
+                self.store.save_best(&self.checkpoint(training)?)?;
+            }
         }
         Ok(evaluation)
+    }
+
+    fn note_improvement(&mut self, value: f64) {
+        let Some(stopping) = self.experiment.config.training.early_stopping else { return };
+        if self.state.improved.is_none_or(|improved| value > improved + stopping.min_improvement) {
+            (self.state.improved, self.state.n_without_improvement) = (Some(value), 0);
+        } else {
+            self.state.n_without_improvement += 1;
+        }
     }
 
     fn log_samples(&mut self, progress: Progress, episodes: &[Trajectory]) -> Result<(), TrainError> {

@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::Device;
-use dqn_core::{BatchBuilder, DqnLearner, Learner, Prior, Progress, QNetwork, Replay, UpdateStats};
+use dqn_core::{BatchBuilder, DqnLearner, Learner, Progress, QNetwork, Replay, UpdateStats};
 use dqn_env::RewardSum;
 use dqn_mdp::{Environment, RandomStreams, Seed, Start, Trajectory};
 use dqn_model::TextQNetwork;
@@ -104,6 +104,15 @@ impl<'a> Training<'a> {
         self.state.progress
     }
 
+    /// Passes over the text so far, where the run learns from text.
+    pub fn epochs(&self) -> Option<f64> {
+        let config = &self.experiment.config;
+        let EpisodeSource::Text { .. } = config.training.source else { return None };
+        let n_learned =
+            self.state.progress.updates as f64 * (config.learner.batch_windows * config.learner.window_steps) as f64;
+        Some(n_learned / self.replay.n_steps() as f64)
+    }
+
     /// The network as it acts now.
     pub fn network(&self) -> &TextQNetwork {
         &self.acting
@@ -169,7 +178,6 @@ impl<'a> Training<'a> {
         let progress = self.state.progress;
         let sample = self.replay.sample(config.batch_windows, progress, self.state.streams.stream("replay"));
         let prior = self.experiment.prior.as_deref().filter(|_| config.bootstrap.needs_prior());
-        let prior = prior.map(|prior| prior as &dyn Prior);
         let batch = match self.experiment.learns_of_candidates() {
             true => self.builder.build_of_allowed(&sample.windows, prior),
             false => self.builder.build(&sample.windows, prior),

@@ -18,6 +18,8 @@ const MAX_TOKENS: usize = 12;
 
 /// Verse in which `actions` can be written, with a head of this kind; `more` adds to the learner.
 fn experiment(actions: &str, head: &str, more: &str) -> Experiment {
+    // The soft value knows no prior, so acting may know none either.
+    let from_prior = !more.contains("soft");
     let text = format!(
         r#"
         actions = {actions}
@@ -27,7 +29,7 @@ fn experiment(actions: &str, head: &str, more: &str) -> Experiment {
         environment = {{ kind = "generation", n_prompt_tokens = 1, max_tokens = {MAX_TOKENS}, min_tokens = 3 }}
         reward = {{ terms = [{{ kind = "reference_lm" }}] }}
         prior = {{ kind = "ngram" }}
-        exploration = {{ kind = "boltzmann", temperature = {{ kind = "constant", value = 0.5 }} }}
+        exploration = {{ kind = "boltzmann", from_prior = {from_prior}, temperature = {{ kind = "constant", value = 0.5 }} }}
         [network]
         embedding_width = 8
         torso = {{ kind = "gru", width = 12 }}
@@ -40,7 +42,7 @@ fn experiment(actions: &str, head: &str, more: &str) -> Experiment {
         n_episodes = 24
         "#
     );
-    Experiment::build(ExperimentConfig::from_toml(&text, "test", &[]).unwrap(), None).unwrap()
+    Experiment::build(ExperimentConfig::from_toml(&text, "test", &[]).unwrap(), None, &Device::flex()).unwrap()
 }
 
 const PHRASES: &str = r#"{ kind = "phrases", mining = { max_phrases = 400, threshold = 5.0 } }"#;

@@ -47,7 +47,7 @@ fn experiment_with(environment: &str, discount: f64, learner: &str, network: &st
         stop_after = {{ updates = 2500 }}
         "#
     );
-    Experiment::build(ExperimentConfig::from_toml(&text, "test", &[]).unwrap(), None).unwrap()
+    Experiment::build(ExperimentConfig::from_toml(&text, "test", &[]).unwrap(), None, &Device::flex()).unwrap()
 }
 
 /// The values of all states and actions at the end of training.

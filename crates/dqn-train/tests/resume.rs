@@ -107,7 +107,8 @@ fn metrics(path: &Path) -> Vec<(u64, String, u64)> {
 }
 
 fn check(config: &str, device: &Device) {
-    let experiment = Experiment::build(ExperimentConfig::from_toml(config, "test", &[]).unwrap(), None).unwrap();
+    let experiment =
+        Experiment::build(ExperimentConfig::from_toml(config, "test", &[]).unwrap(), None, device).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let (whole, broken) = (folder.path().join("whole"), folder.path().join("broken"));
     assert!(run(&experiment, &whole, device, false, None));

@@ -24,6 +24,8 @@ const BACKENDS: [&str; 12] =
     ["ndarray", "flex", "wgpu", "cuda", "rocm", "vulkan", "metal", "webgpu", "candle", "tch", "cpu", "cubecl"];
 /// The backends that run everywhere, so that tests of other crates may name them.
 const TEST_BACKENDS: [&str; 2] = ["ndarray", "flex"];
+/// The one crate with operations of its own for a backend, which a feature switches on (dqn-model/src/fused).
+const OWN_OPERATIONS: (&str, &str) = ("dqn-model", "burn/flex");
 const BINARY_ONLY: [&str; 4] = ["clap", "clap_complete", "anyhow", "tracing-subscriber"];
 
 fn is_burn(name: &str) -> bool {
@@ -80,6 +82,7 @@ pub(super) fn backends(workspace: &Workspace) -> Vec<String> {
             if let Some((name, feature)) = target.split_once('/')
                 && is_burn(name.trim_end_matches('?'))
                 && BACKENDS.contains(&feature)
+                && (member.name.as_str(), target.as_str()) != OWN_OPERATIONS
             {
                 faults.push(format!("a feature of {} switches on {target}", member.name));
             }
@@ -168,7 +171,7 @@ mod tests {
         let gpu_in_tests = Workspace::default().with_crate("dqn-core", &[]).with_dependency("burn-wgpu", &[], true);
         check(backends, &gpu_in_tests, &["wgpu is named by the tests of dqn-core"]);
         let mut by_feature = Workspace::default().with_crate("dqn-model", &["burn"]);
-        by_feature.crates[0].feature_targets = vec!["burn/std".to_owned(), "burn?/cuda".to_owned()];
+        by_feature.crates[0].feature_targets = ["burn/std", "burn?/cuda", "burn/flex"].map(str::to_owned).to_vec();
         check(backends, &by_feature, &["a feature of dqn-model switches on burn?/cuda"]);
     }
 

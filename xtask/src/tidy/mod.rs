@@ -25,7 +25,7 @@ const RULES: [Rule; 13] = [
     Rule { name: "burn", demand: "burn is for core, model, train and cli", faults: dependencies::burn },
     Rule {
         name: "backends",
-        demand: "only cli names a backend; ndarray and flex may serve tests elsewhere",
+        demand: "only cli names a backend; model may for operations of its own, and tests may name ndarray and flex",
         faults: dependencies::backends,
     },
     Rule {

@@ -1,5 +1,7 @@
 //! `eval`: what a run has learned.
 
+use std::sync::atomic::AtomicBool;
+
 use dqn_text::split::Split;
 use dqn_train::report;
 
@@ -22,7 +24,9 @@ pub(crate) fn run(args: &Eval, console: Console) -> anyhow::Result<()> {
             splits
         }
     };
-    let report = report::evaluate(&experiment, &network, progress, &splits, &device)?;
+    let nobody_stops = AtomicBool::new(false);
+    let report = report::evaluate(&experiment, &network, progress, &splits, &device, &nobody_stops)?
+        .expect("an evaluation that nobody stops comes to its end");
     if args.json {
         let (policy, _) = experiment.learned_policies(progress)[0];
         return console.json(&summary::split_results(&report, policy));

@@ -42,9 +42,10 @@ pub(crate) fn run(args: &Train, console: Console) -> anyhow::Result<Ending> {
     let (experiment, directory, backend, device) = match &args.resume {
         Some(path) => {
             let directory = RunDirectory::open_for_writing(path)?;
-            let (experiment, origin) = runner::open_experiment(&directory)?;
+            let origin = runner::origin(&directory)?;
             let backend = saved_run::backend(&args.backend, &origin)?;
             let device = backend.device()?;
+            let (experiment, _) = runner::open_experiment(&directory, &device)?;
             if backend.name() != origin.backend {
                 tracing::warn!(
                     "the run began on {} and goes on on {}; it will not end in the same bits",
@@ -61,7 +62,7 @@ pub(crate) fn run(args: &Train, console: Console) -> anyhow::Result<Ending> {
                 config.seed = seed;
             }
             let device = backend.device()?;
-            let experiment = Experiment::build(config, None)?;
+            let experiment = Experiment::build(config, None, &device)?;
             let path = match &args.run_dir {
                 Some(path) => path.clone(),
                 None => next_free(Path::new(RUNS), &experiment.config.name)?,

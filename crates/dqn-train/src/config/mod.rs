@@ -6,12 +6,14 @@
 //! [`crate::experiment`].
 
 pub mod check;
+pub mod layers;
 pub mod reference;
 mod schema;
 
 use std::path::PathBuf;
 
 use dqn_core::Distribution;
+use dqn_core::bootstrap::Bootstrap;
 use dqn_core::policy::Exploration;
 use dqn_core::schedule::Span;
 use dqn_core::{DqnConfig, ReplayConfig};
@@ -33,6 +35,11 @@ use crate::TrainError;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExperimentConfig {
+    /// Another experiment file that this one changes; a relative path starts at this file. `default` is the experiment
+    /// that ships with the program. Tables are joined key by key; one of another `kind` replaces the old one whole, and so
+    /// do `source`, `stop_after`, `over` and arrays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extends: Option<String>,
     /// Name of the experiment; its runs are called after it.
     #[serde(default = "default_name")]
     #[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"))]
@@ -250,6 +257,70 @@ pub enum PriorConfig {
         #[schemars(range(min = 2, max = 5))]
         order: usize,
     },
+    /// The Q-network of another run with the same vocabulary and actions, its values taken as logits: the language model
+    /// that imitation learns.
+    Network {
+        /// The folder of the run; a relative path starts at the experiment file.
+        run: PathBuf,
+        /// Which of its checkpoints.
+        #[serde(default)]
+        checkpoint: SavedCheckpoint,
+    },
+}
+
+/// A checkpoint of another run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SavedCheckpoint {
+    /// The best on validation prompts.
+    #[default]
+    Best,
+    /// The newest.
+    Last,
+}
+
+/// Parameters to begin with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InitialParameters {
+    /// The folder of a run with the same network, vocabulary and actions; a relative path starts at the experiment file.
+    pub run: PathBuf,
+    /// Which of its checkpoints.
+    #[serde(default)]
+    pub checkpoint: SavedCheckpoint,
+}
+
+/// When a run ends early.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EarlyStopping {
+    /// Evaluations in a row that may pass without an improvement on the best.
+    #[serde(default = "default_patience")]
+    #[schemars(range(min = 1, max = 1000000))]
+    pub patience_evaluations: u64,
+    /// What counts as an improvement, in the unit of `evaluation.metric`.
+    #[serde(default)]
+    #[schemars(range(min = 0.0))]
+    pub min_improvement: f64,
+}
+
+fn default_patience() -> u64 {
+    5
+}
+
+/// What validation judges by: which checkpoint is the best, and when a run stops early.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Metric {
+    /// Mean return; the higher the better.
+    #[default]
+    Return,
+    /// Perplexity of held-out text under the policy, at the temperature it acts at; the lower the better.
+    PolicyPerplexity,
+    /// Perplexity of what was written under the judge; the lower the better.
+    ReferencePerplexity,
+    /// Corpus BLEU; the higher the better.
+    Bleu,
 }
 
 fn default_order() -> usize {
@@ -314,6 +385,10 @@ fn default_best_fraction() -> f64 {
 pub struct TrainingConfig {
     /// Where episodes come from.
     pub source: EpisodeSource,
+    /// Parameters of another run to begin with, such as those that imitation learned. Leave it out for random ones.
+    pub initial: Option<InitialParameters>,
+    /// Stop before `stop_after` when validation no longer gets better. Leave it out to go on to the end.
+    pub early_stopping: Option<EarlyStopping>,
     /// Episodes played together, before each round of updates.
     #[schemars(range(min = 1, max = 65536))]
     pub parallel_episodes: usize,
@@ -336,6 +411,8 @@ impl Default for TrainingConfig {
     fn default() -> Self {
         Self {
             source: EpisodeSource::Play,
+            initial: None,
+            early_stopping: None,
             parallel_episodes: 16,
             updates_per_round: 1,
             stop_after: Span::Updates(1_000),
@@ -351,6 +428,8 @@ impl Default for TrainingConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EvaluationConfig {
+    /// What validation judges by.
+    pub metric: Metric,
     /// Most episodes of one evaluation; each begins with another prompt.
     #[schemars(range(min = 1, max = 1000000))]
     pub n_episodes: usize,
@@ -370,6 +449,7 @@ pub struct EvaluationConfig {
 impl Default for EvaluationConfig {
     fn default() -> Self {
         Self {
+            metric: Metric::Return,
             n_episodes: 512,
             n_episodes_while_training: 128,
             seed: 0,
@@ -388,9 +468,29 @@ impl ExperimentConfig {
     /// [`TrainError::ConfigSyntax`] for a file that is not TOML, [`TrainError::Override`] for an override that cannot be
     /// applied, [`TrainError::InvalidConfig`] with every fault of the content.
     pub fn from_toml(text: &str, origin: &str, overrides: &[String]) -> Result<Self, TrainError> {
+        Self::from_table(Self::parse(text, origin)?, text, origin, overrides)
+    }
+
+    /// The table of an experiment file.
+    ///
+    /// # Errors
+    /// [`TrainError::ConfigSyntax`] for a text that is not TOML.
+    pub fn parse(text: &str, origin: &str) -> Result<toml::Table, TrainError> {
         let syntax =
             |error: toml::de::Error| TrainError::ConfigSyntax { origin: origin.to_owned(), message: error.to_string() };
-        let mut table: toml::Table = text.parse().map_err(syntax)?;
+        text.parse().map_err(syntax)
+    }
+
+    /// Reads an experiment from a table, of which at least the part that stands in `text` has lines to complain about.
+    ///
+    /// # Errors
+    /// As [`ExperimentConfig::from_toml`].
+    pub fn from_table(
+        mut table: toml::Table,
+        text: &str,
+        origin: &str,
+        overrides: &[String],
+    ) -> Result<Self, TrainError> {
         let mut lines = check::Lines::of(text);
         for assignment in overrides {
             check::apply_override(&mut table, assignment)?;
@@ -404,7 +504,10 @@ impl ExperimentConfig {
         if !problems.is_empty() {
             return Err(invalid(problems));
         }
-        let config: Self = table.try_into().map_err(syntax)?;
+        let config: Self = table.try_into().map_err(|error: toml::de::Error| TrainError::ConfigSyntax {
+            origin: origin.to_owned(),
+            message: error.to_string(),
+        })?;
         let problems = config.faults();
         match problems.is_empty() {
             true => Ok(config),
@@ -432,6 +535,9 @@ impl ExperimentConfig {
         let mut fault = |path: &str, found: String, allowed: &str| {
             faults.push(Problem { path: path.to_owned(), found, message: allowed.to_owned(), line: None });
         };
+        if let Some(extends) = &self.extends {
+            fault("extends", extends.clone(), "only an experiment file can change another one");
+        }
         let needs_text =
             matches!(self.environment, EnvironmentConfig::NextToken { .. } | EnvironmentConfig::Generation { .. });
         let is_generation = matches!(self.environment, EnvironmentConfig::Generation { .. });
@@ -475,6 +581,19 @@ impl ExperimentConfig {
                 fault("replay.only_fresh", "true".to_owned(), "text brings no fresh episodes: remove it");
             }
         }
+        if self.training.early_stopping.is_some() && self.training.evaluate_every_updates == 0 {
+            let why = "it goes by evaluations while training: set training.evaluate_every_updates";
+            fault("training.early_stopping", "a table".to_owned(), why);
+        }
+        if self.evaluation.metric != Metric::Return && !is_generation {
+            let why = "only the task generation has texts that people wrote: use \"return\"";
+            let found = match self.evaluation.metric {
+                Metric::PolicyPerplexity => "policy_perplexity",
+                Metric::ReferencePerplexity => "reference_perplexity",
+                Metric::Return | Metric::Bleu => "bleu",
+            };
+            fault("evaluation.metric", found.to_owned(), why);
+        }
         for (path, found, why) in self.learner.faults(self.network.distribution) {
             fault(path, found, why);
         }
@@ -484,7 +603,7 @@ impl ExperimentConfig {
         }
         self.action_faults(is_generation, &mut fault);
         if self.prior.is_some() && !needs_text {
-            fault("prior", "a prior".to_owned(), "an n-gram prior needs a [corpus]");
+            fault("prior", "a prior".to_owned(), "a prior over text needs a [corpus]");
         }
         let within = |path: &str, bounds: (f64, f64), least: f64, most: f64, allowed: &str| {
             let is_within = bounds.0 >= least && bounds.1 <= most;
@@ -506,7 +625,12 @@ impl ExperimentConfig {
                 }
                 faults.extend(within("exploration.epsilon", epsilon.bounds(), 0.0, 1.0, "a probability from 0 to 1"));
             }
-            Exploration::Boltzmann { temperature } => {
+            Exploration::Boltzmann { temperature, from_prior } => {
+                if *from_prior && self.prior.is_some() && matches!(self.learner.bootstrap, Bootstrap::Soft { .. }) {
+                    let why =
+                        "the bootstrap soft values a policy that knows no prior: set from_prior = false, or use kl";
+                    fault("exploration.from_prior", "true".to_owned(), why);
+                }
                 let bounds = temperature.bounds();
                 faults.extend(within("exploration.temperature", bounds, 1e-9, f64::MAX, "a temperature above 0"));
             }

@@ -1,0 +1,174 @@
+//! The network of another run, as a prior or as a beginning.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use burn::module::Module;
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use dqn_core::batch::FORBIDDEN;
+use dqn_core::{Prior, QNetwork, SequenceInput, learner};
+use dqn_mdp::{ActionTable, PositionEncoder, TokenId};
+use dqn_model::TextQNetwork;
+use dqn_text::Vocab;
+
+use crate::TrainError;
+use crate::config::SavedCheckpoint;
+use crate::run::checkpoint::Which;
+use crate::run::directory::RunDirectory;
+use crate::runner;
+
+/// What one run takes from another.
+pub(crate) struct OtherRun {
+    /// Its network, without a graph.
+    pub(crate) network: TextQNetwork,
+    /// The parts of its checkpoint.
+    pub(crate) parts: BTreeMap<String, Vec<u8>>,
+    /// Position features of its network.
+    pub(crate) positions: PositionEncoder,
+    /// blake3 of its parameters, in hexadecimal.
+    pub(crate) fingerprint: String,
+}
+
+impl OtherRun {
+    /// Opens the run at `path`, whose vocabulary and actions must be the given ones.
+    ///
+    /// # Errors
+    /// When it is no run, has no such checkpoint, or is of another vocabulary.
+    pub(crate) fn open(
+        path: &Path,
+        checkpoint: SavedCheckpoint,
+        vocab: &Vocab,
+        actions: &ActionTable,
+        device: &Device,
+    ) -> Result<Self, TrainError> {
+        let directory = RunDirectory::open(path)?;
+        let (experiment, _) = runner::open_experiment(&directory, device)?;
+        if experiment.vocab() != vocab || *experiment.actions != *actions {
+            return Err(TrainError::OtherVocabulary {
+                run: path.to_owned(),
+                n_tokens: experiment.vocab().len(),
+                n_actions: experiment.actions.len(),
+                expected_tokens: vocab.len(),
+                expected_actions: actions.len(),
+            });
+        }
+        let which = match checkpoint {
+            SavedCheckpoint::Best => Which::Best,
+            SavedCheckpoint::Last => Which::Last,
+        };
+        let parts = directory.checkpoints().load(which)?.parts;
+        let network = learner::load_parameters(experiment.network(device), learner::ONLINE, &parts)?;
+        let fingerprint = blake3::hash(&parts[learner::ONLINE]).to_hex().to_string();
+        Ok(Self { network, parts, positions: experiment.positions, fingerprint })
+    }
+
+    /// Its parameters in a network of the given shape.
+    ///
+    /// # Errors
+    /// When they do not fit.
+    pub(crate) fn parameters_for<N: Module>(&self, network: N, run: &Path) -> Result<N, TrainError> {
+        learner::load_parameters(network, learner::ONLINE, &self.parts)
+            .map_err(|source| TrainError::OtherNetwork { run: run.to_owned(), source })
+    }
+}
+
+/// A Q-network as a language model: `softmax(Q)` over all actions.
+pub(crate) struct NetworkPrior {
+    network: TextQNetwork,
+    positions: PositionEncoder,
+}
+
+impl NetworkPrior {
+    pub(crate) fn new(network: TextQNetwork, positions: PositionEncoder) -> Self {
+        Self { network, positions }
+    }
+}
+
+impl Prior for NetworkPrior {
+    fn log_probs(&self, state: &[TokenId], log_probs: &mut [f32]) {
+        self.log_probs_of(&[state], vec![log_probs]);
+    }
+
+    fn log_probs_of(&self, states: &[&[TokenId]], log_probs: Vec<&mut [f32]>) {
+        let episodes = episodes(states);
+        let input = input(&episodes, &self.positions, &self.network.device());
+        let values = self.network.q_values(self.network.features(&input));
+        let [_, n_states, n_actions] = values.dims();
+        let values = log_softmax(values, 2).clamp_min(FORBIDDEN);
+        let values: Vec<f32> = values.into_data().convert::<f32>().try_to_vec().expect("Q-values are 32-bit floats");
+        let rows = values.chunks_exact(n_states * n_actions).zip(&episodes);
+        let rows = rows.flat_map(|(rows, states)| rows.chunks_exact(n_actions).take(states.len()));
+        for (row, log_probs) in rows.zip(log_probs) {
+            log_probs.copy_from_slice(row);
+        }
+    }
+}
+
+/// The states in groups of which each begins the next.
+fn episodes<'a, 'b>(states: &'b [&'a [TokenId]]) -> Vec<&'b [&'a [TokenId]]> {
+    states.chunk_by(|state, next| next.starts_with(state)).collect()
+}
+
+/// One row for each episode, which asks for all its states.
+fn input(episodes: &[&[&[TokenId]]], positions: &PositionEncoder, device: &Device) -> SequenceInput {
+    let text = |states: &[&'_ [TokenId]]| states.last().map_or(0, |text| text.len());
+    let n_tokens = episodes.iter().map(|states| text(states)).max().unwrap_or(0);
+    let n_states = episodes.iter().map(|states| states.len()).max().unwrap_or(0);
+    let rows = episodes.len();
+    let (mut tokens, mut places) = (vec![0_i64; rows * n_tokens], vec![0_i64; rows * n_tokens]);
+    let mut decisions = vec![0_i64; rows * n_states];
+    for (row, states) in episodes.iter().enumerate() {
+        let text = states.last().expect("a group has a state");
+        for (index, (token, place)) in text.iter().zip(positions.ids(text)).enumerate() {
+            tokens[row * n_tokens + index] = i64::from(token.0);
+            places[row * n_tokens + index] = i64::from(place);
+        }
+        for (index, state) in states.iter().enumerate() {
+            decisions[row * n_states + index] = state.len() as i64 - 1;
+        }
+    }
+    let matrix = |values, width| Tensor::<2, Int>::from_data(TensorData::new(values, [rows, width]), device);
+    SequenceInput {
+        tokens: matrix(tokens, n_tokens),
+        positions: matrix(places, n_tokens),
+        decisions: matrix(decisions, n_states),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dqn_mdp::Seed;
+    use dqn_model::NetworkConfig;
+
+    use super::*;
+
+    #[test]
+    fn states_are_answered_together_as_they_are_alone() {
+        let device = Device::flex();
+        let network = NetworkConfig::default().init(
+            9,
+            1,
+            &ActionTable::of_tokens((0..6).map(TokenId)),
+            &mut Seed(1).stream("init"),
+            &device,
+        );
+        let prior = NetworkPrior::new(network, PositionEncoder::None);
+        let text: Vec<TokenId> = [2, 4, 5, 6, 4, 8].map(TokenId).to_vec();
+        let other: Vec<TokenId> = [2, 7, 5].map(TokenId).to_vec();
+        let states = [&text[..1], &text[..2], &text[..6], &other[..2], &other[..3]];
+        assert_eq!(episodes(&states).iter().map(|states| states.len()).collect::<Vec<_>>(), [3, 2]);
+        let mut together = vec![vec![0.0; 6]; states.len()];
+        prior.log_probs_of(&states, together.iter_mut().map(Vec::as_mut_slice).collect());
+        for (state, together) in states.iter().zip(&together) {
+            let mut alone = vec![0.0; 6];
+            prior.log_probs(state, &mut alone);
+            let total: f32 = alone.iter().map(|value| value.exp()).sum();
+            assert!((total - 1.0).abs() < 1e-5, "the probabilities sum to {total}");
+            for (alone, together) in alone.iter().zip(together) {
+                assert!((alone - together).abs() < 1e-5, "{alone} alone, {together} together");
+            }
+        }
+        assert_ne!(together[0], together[1]);
+    }
+}
