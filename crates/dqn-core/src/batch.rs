@@ -404,8 +404,10 @@ mod tests {
         let mut episode = episode(Outcome::Truncated);
         // States allow two or three of the actions 0, 2 and 3, with the one taken; action 1 is nowhere.
         episode.actions = [3, 0, 2, 3].map(ActionId).to_vec();
-        episode.allowed =
-            [[3, 0], [0, 2], [2, 3], [3, 2], [0, 3]].map(|mask| ActionMask::listed(mask.map(ActionId))).to_vec();
+        episode.allowed = [[3, 0], [0, 2], [2, 3], [3, 2], [0, 3]]
+            .into_iter()
+            .map(|mask| ActionMask::listed(mask.map(ActionId)))
+            .collect();
         let windows =
             [Window { trajectory: &episode, start: 0, len: 3 }, Window { trajectory: &episode, start: 3, len: 1 }];
         let whole = builder(1, 0).build(&windows, Some(&Falling));
@@ -430,7 +432,9 @@ mod tests {
             ..batch
         };
         assert_eq!(rest(part), rest(whole));
-        episode.allowed[4] = ActionMask::All;
+        let last = episode.allowed.len() - 1;
+        let masks = episode.allowed.iter().take(last).cloned().chain([ActionMask::All]).collect();
+        episode.allowed = masks;
         let windows = [Window { trajectory: &episode, start: 0, len: 4 }];
         assert_eq!(builder(1, 0).build_of_allowed(&windows, None), builder(1, 0).build(&windows, None));
     }

@@ -143,7 +143,8 @@ mod tests {
         assert_eq!(right.rewards, [0.0, 0.0, 0.0, 1.0]);
         assert_eq!(right.outcome, Outcome::Terminated);
         let (go_on, answers) = (ActionMask::only(3, [GO_ON]), ActionMask::only(3, [ActionId(1), ActionId(2)]));
-        assert_eq!(right.allowed[..4], [go_on.clone(), go_on.clone(), go_on, answers]);
+        let allowed: Vec<&ActionMask> = right.allowed.iter().take(4).collect();
+        assert_eq!(allowed, [&go_on, &go_on, &go_on, &answers]);
         let wrong = episode(&mut task, 1, 0);
         assert_eq!(text(&task, &wrong.tokens), "<bos> c1 . . . ? c0");
         assert_eq!(wrong.episode_return(), 0.0);

@@ -2,13 +2,12 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use burn::tensor::activation::relu;
 use dqn_core::Distribution;
 use dqn_core::distribution::midpoints;
 use rand::Rng;
 
 use crate::init::Init;
-use crate::linear::Linear;
+use crate::linear::{Activation, Linear};
 
 /// What turns the features of a state into those of its return at a level of probability.
 ///
@@ -45,7 +44,7 @@ impl QuantileEmbedding {
         let frequencies: Vec<f32> = (0..self.n_cosines).map(|index| std::f32::consts::PI * index as f32).collect();
         let frequencies = Tensor::<1>::from_data(frequencies.as_slice(), &levels.device());
         let angles = levels.unsqueeze_dim::<2>(1) * frequencies.unsqueeze_dim(0);
-        relu(self.linear.forward(angles.cos()))
+        self.linear.forward(angles.cos(), Activation::Relu)
     }
 
     /// Features of each row at its levels.

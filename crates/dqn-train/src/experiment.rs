@@ -7,7 +7,7 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use dqn_core::objective::Objective;
 use dqn_core::policy::Exploration;
-use dqn_core::{BatchBuilder, Policy, Prior, Progress};
+use dqn_core::{BatchBuilder, Policy, Prior, Progress, QNetwork};
 use dqn_env::reward::LineForm;
 use dqn_env::{EnvironmentConfig, Generation, NextToken, RewardContext, RewardSum, SelfContained};
 use dqn_mdp::{ActionTable, Environment, PositionEncoder, Seed, Start, TokenId, Trajectory};
@@ -184,7 +184,7 @@ impl Experiment {
         if let Some(PriorConfig::Network { run, checkpoint }) = &self.config.prior {
             let other = open(run, *checkpoint)?;
             self.others.push(other.fingerprint);
-            self.prior = Some(Arc::new(NetworkPrior::new(other.network, other.experiment.positions)));
+            self.prior = Some(Arc::new(NetworkPrior::new(other.network.for_acting(), other.experiment.positions)));
         }
         if let Some(initial) = &self.config.training.initial {
             let other = open(&initial.run, initial.checkpoint)?;

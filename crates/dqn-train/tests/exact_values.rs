@@ -19,13 +19,14 @@ fn experiment(environment: &str, discount: f64, learner: &str) -> Experiment {
 }
 
 fn experiment_with(environment: &str, discount: f64, learner: &str, network: &str) -> Experiment {
+    let head = if network.contains("head") { "" } else { r#"head = { kind = "dueling" }"# };
     let text = format!(
         r#"
         environment = {environment}
         [network]
         embedding_width = 16
         torso = {{ kind = "mlp", window_tokens = 1, hidden = [32] }}
-        head = {{ kind = "dueling" }}
+        {head}
         {network}
         [learner]
         discount = {discount}
@@ -166,6 +167,16 @@ fn implicit_distributions_have_the_exact_means() {
 fn noise_leaves_the_values_exact() {
     let table = TabularName::Corridor.build();
     check_network(r#"{ kind = "tabular", name = "corridor" }"#, &table, 0.8, "", "noise = 0.1");
+}
+
+#[test]
+fn values_by_the_text_of_actions_are_exact() {
+    let relevance = r#"head = { kind = "relevance", width = 16 }"#;
+    let table = TabularName::Gate.build();
+    let gate = r#"{ kind = "tabular", name = "gate" }"#;
+    check_network(gate, &table, 0.5, r#"bootstrap = { kind = "double" }"#, relevance);
+    let table = TabularName::Corridor.build();
+    check_network(r#"{ kind = "tabular", name = "corridor" }"#, &table, 0.8, "", relevance);
 }
 
 #[test]

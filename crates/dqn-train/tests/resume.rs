@@ -63,6 +63,13 @@ const CONFIG: &str = r#"
     n_episodes_while_training = 4
 "#;
 
+/// The same task with phrases for actions, few of them candidates, valued by their text.
+fn by_text() -> String {
+    let actions = "actions = { kind = \"phrases\", mining = { max_phrases = 20 }, candidates = { top_k = 9 } }\n";
+    let config = CONFIG.replace("dropout = 0.1", "head = { kind = \"relevance\", width = 6 }");
+    format!("{actions}{config}")
+}
+
 /// Asks the run to stop after some rounds.
 struct StopAfter<'a> {
     rounds_left: Option<usize>,
@@ -133,6 +140,11 @@ fn check(config: &str, device: &Device, rounds: [usize; 3]) {
 #[test]
 fn resumed_runs_end_in_the_same_bits_on_flex() {
     check(CONFIG, &Device::flex(), [6, 2, 2]);
+}
+
+#[test]
+fn resumed_runs_that_value_actions_by_text_end_in_the_same_bits() {
+    check(&by_text(), &Device::flex(), [6, 2, 2]);
 }
 
 #[test]

@@ -15,7 +15,8 @@ const KL: &str = "bootstrap = { kind = \"kl\"";
 
 #[test]
 fn each_fault_is_refused_with_its_place_and_what_is_allowed() {
-    let table: [(&str, &str, &[&str]); 10] = [
+    let relevance = |more: &str| format!("[network]\nhead = {{ kind = \"relevance\" }}\n{more}");
+    let table: [(&str, &str, &[&str]); 16] = [
         ("n_prompt_tokens = 1", "n_promt_tokens = 1", &["environment.n_promt_tokens", "n_prompt_tokens"]),
         ("max_tokens = 6", "max_tokens = \"six\"", &["environment.max_tokens", "six", "integer"]),
         ("order = 2", "order = 9", &["prior.order: found the integer 9", "from 2 to 5"]),
@@ -25,6 +26,28 @@ fn each_fault_is_refused_with_its_place_and_what_is_allowed() {
         (KL, "munchausen = {}\nbootstrap = { kind = \"max\" } # {", &["learner.munchausen", "soft and kl"]),
         ("[network]", "[network]\ndistribution = { kind = \"quantile\" }", &["learner.bootstrap", "max or double"]),
         ("[network]", "[network]\ndistribution = { kind = \"implicit\" }", &["learner.bootstrap", "max or double"]),
+        ("[corpus]", "actions = { kind = \"corpus\" }\n[corpus]", &["actions.kind", "corpus", "<eos>"]),
+        (
+            "[corpus]",
+            "tokenizer = { kind = \"word\" }\nactions = { kind = \"words\" }\n[corpus]",
+            &["actions.kind", "words", "vocabulary"],
+        ),
+        (
+            "[corpus]",
+            "actions = { kind = \"phrases\", mining = { max_tokens = 1 } }\n[corpus]",
+            &["actions.mining.max_tokens: found the integer 1", "from 2 to 64"],
+        ),
+        ("[network]", &relevance("noise = 0.5"), &["network.noise", "0.5", "relevance"]),
+        (
+            "[network]",
+            &relevance("distribution = { kind = \"categorical\", low = 0.0, high = 1.0 }"),
+            &["network.distribution", "relevance"],
+        ),
+        (
+            "n_prompt_tokens = 1",
+            "n_prompt_tokens = 1\nn_prompt_lines = 1",
+            &["environment.n_prompt_tokens", "1", "lines"],
+        ),
         ("name = \"tiny\"", "name = tiny", &["tiny.toml is not valid TOML", "name = tiny"]),
     ];
     for (old, new, parts) in table {
@@ -33,6 +56,25 @@ fn each_fault_is_refused_with_its_place_and_what_is_allowed() {
         dqn(folder.path(), &["train", "--config", "tiny.toml"]).must_be_refused(parts);
         assert!(!folder.path().join("runs").exists(), "a run was made in spite of {new:?}");
     }
+}
+
+#[test]
+fn candidates_need_a_prior_and_long_actions_a_task_that_takes_them() {
+    let refused = |config: &str, parts: &[&str]| {
+        let folder = tiny(&[]);
+        std::fs::write(folder.path().join("other.toml"), config).unwrap();
+        dqn(folder.path(), &["config", "check", "--config", "other.toml"]).must_be_refused(parts);
+    };
+    let candidates = "actions = { kind = \"vocabulary\", candidates = { top_k = 5 } }";
+    let task = "corpus = { source = { texts = [\"a b\"] } }\nenvironment = { kind = \"next_token\" }";
+    refused(
+        &format!("{candidates}\n{task}"),
+        &["actions.candidates.top_k: found 5", "[prior]", "only the task generation has candidates"],
+    );
+    refused(
+        &format!("actions = {{ kind = \"sentences\" }}\n{task}"),
+        &["actions.kind: found sentences", "only the task generation has actions of several tokens"],
+    );
 }
 
 #[test]
