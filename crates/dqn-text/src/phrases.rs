@@ -1,6 +1,6 @@
 //! Phrases: runs of tokens that stand together more often than chance has it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -85,9 +85,9 @@ pub fn mine_phrases(config: &PhraseConfig, sequences: &[Vec<TokenId>]) -> Vec<Ph
         if found.len() == before {
             break;
         }
-        let joined: HashMap<(&[TokenId], &[TokenId]), ()> =
-            joined.keys().map(|(first, second)| ((first.as_slice(), second.as_slice()), ())).collect();
-        texts = texts.iter().map(|text| join(text, |first, second| joined.contains_key(&(first, second)))).collect();
+        let joined: HashSet<(&[TokenId], &[TokenId])> =
+            joined.keys().map(|(first, second)| (first.as_slice(), second.as_slice())).collect();
+        texts = texts.iter().map(|text| join(text, |first, second| joined.contains(&(first, second)))).collect();
     }
     let mut phrases: Vec<Phrase> = found.into_values().collect();
     // The map is in the order of the tokens, which this sort keeps among phrases of one count.
