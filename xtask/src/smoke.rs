@@ -26,6 +26,9 @@ pub(crate) struct Options {
     /// Train with this backend first and compare the first losses.
     #[arg(long, value_name = "BACKEND", requires = "backend")]
     pub(crate) against: Option<String>,
+    /// Only these configs, by the names of their files without the end; all where none is named.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) only: Vec<String>,
     /// Use the dqn-cli that the last build left.
     #[arg(long, conflicts_with = "against")]
     pub(crate) no_build: bool,
@@ -40,7 +43,7 @@ struct Report {
 
 /// Runs all smoke configs and prints a table.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
-    let configs = configs(&root.join(SMOKE_FOLDER))?;
+    let configs = chosen(configs(&root.join(SMOKE_FOLDER))?, &options.only)?;
     let folder = target_folder(root)?.join("smoke");
     let expected = match &options.against {
         Some(other) => {
@@ -66,6 +69,18 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     }
     print!("{}", table(&reports));
     Ok(())
+}
+
+/// The configs named in `only`, in their order; all where none is named.
+fn chosen(configs: Vec<PathBuf>, only: &[String]) -> Result<Vec<PathBuf>> {
+    if only.is_empty() {
+        return Ok(configs);
+    }
+    let names: Vec<String> = configs.iter().map(|config| stem(config)).collect();
+    if let Some(unknown) = only.iter().find(|&name| !names.contains(name)) {
+        bail!("--only: there is no smoke config {unknown:?}; there are: {}", names.join(", "));
+    }
+    Ok(configs.into_iter().filter(|config| only.contains(&stem(config))).collect())
 }
 
 fn configs(folder: &Path) -> Result<Vec<PathBuf>> {
@@ -257,6 +272,18 @@ mod tests {
         assert!(compare(&[1.0, 2.0], &[1.0]).unwrap_err().to_string().contains("1 losses"));
         // The twenty-first may differ.
         compare(&[[1.0; 20].as_slice(), &[1.0]].concat(), &[[1.0; 20].as_slice(), &[5.0]].concat()).unwrap();
+    }
+
+    #[test]
+    fn configs_are_chosen_by_name() {
+        let configs = || ["gru", "mlp", "rainbow"].map(|name| PathBuf::from(format!("{name}.toml"))).to_vec();
+        let names = |only: &[&str]| {
+            let only: Vec<String> = only.iter().map(|&name| name.to_owned()).collect();
+            chosen(configs(), &only).map(|configs| configs.iter().map(|config| stem(config)).collect::<Vec<_>>())
+        };
+        assert_eq!(names(&[]).unwrap().len(), 3);
+        assert_eq!(names(&["rainbow", "gru"]).unwrap(), ["gru", "rainbow"]);
+        assert!(names(&["lstm"]).unwrap_err().to_string().contains("gru, mlp, rainbow"));
     }
 
     #[test]
