@@ -94,11 +94,17 @@ impl<N: QNetwork> DqnLearner<N> {
     /// TD targets of all steps: `[batch, steps]`.
     fn targets(&self, batch: &DeviceBatch, online_features: &Tensor<3>) -> Tensor<2> {
         let DqnConfig { bootstrap, n_step, discount, .. } = self.config;
-        let states = self.target_states(batch, online_features).1;
-        let values = states.value(bootstrap);
-        let (own, later) = match bootstrap.temperature() {
-            Some(temperature) => self.soft_extras(batch, &states, &values, temperature),
-            None => (None, None),
+        let (values, own, later) = match bootstrap {
+            Bootstrap::Double {} => (self.double_values(batch, online_features), None, None),
+            _ => {
+                let states = self.target_states(batch, online_features).1;
+                let values = states.value(bootstrap);
+                let (own, later) = match bootstrap.temperature() {
+                    Some(temperature) => self.soft_extras(batch, &states, &values, temperature),
+                    None => (None, None),
+                };
+                (values, own, later)
+            }
         };
         let rescaling = self.config.value_rescaling;
         let target = TdTarget {
@@ -130,6 +136,12 @@ impl<N: QNetwork> DqnLearner<N> {
             Some(epsilon) => rescale(target, epsilon),
             None => target,
         }
+    }
+
+    /// [`Bootstrap::Double`], for which the target network values one action of each state and not all.
+    fn double_values(&self, batch: &DeviceBatch, online_features: &Tensor<3>) -> Tensor<2> {
+        let best = self.online.valid().best_actions(online_features.clone().inner(), batch.mask.clone());
+        self.target.q_taken(self.target.features(&batch.input), best)
     }
 
     /// The target network's features and view of all states, with the online network's values where the bootstrap needs

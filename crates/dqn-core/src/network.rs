@@ -116,6 +116,16 @@ pub trait QNetwork: Module + Sync {
     /// - returns `[batch, states, actions]`
     fn q_values(&self, features: Tensor<3>) -> Tensor<3>;
 
+    /// The action of the highest value in each state, the first of several.
+    ///
+    /// # Shapes
+    /// - `features`: `[batch, states, width]`
+    /// - `mask`: 0 for allowed actions, a very small number for others: `[batch, states, actions]`
+    /// - returns `[batch, states]`
+    fn best_actions(&self, features: Tensor<3>, mask: Option<Tensor<3>>) -> Tensor<2, Int> {
+        best_of(self.q_values(features), mask)
+    }
+
     /// The value of one action in each state.
     ///
     /// # Shapes
@@ -145,4 +155,13 @@ pub trait QNetwork: Module + Sync {
 
     /// Where the parameters live.
     fn device(&self) -> Device;
+}
+
+/// The action of the highest value, as [`QNetwork::best_actions`] describes it, from the values of all.
+pub fn best_of(q_values: Tensor<3>, mask: Option<Tensor<3>>) -> Tensor<2, Int> {
+    let allowed = match mask {
+        Some(mask) => q_values + mask,
+        None => q_values,
+    };
+    allowed.argmax(2).squeeze_dim(2)
 }

@@ -66,6 +66,12 @@ impl Cnn {
         Self { input, layers, dropout, kernel_size: config.kernel_size }
     }
 
+    /// The same network, to act with: what depends on its parameters only is computed once.
+    pub(crate) fn for_acting(self) -> Self {
+        let layers = self.layers.into_iter().map(Linear::for_acting).collect();
+        Self { input: self.input.for_acting(), layers, ..self }
+    }
+
     /// Inputs of every layer and the output of the last: `n_layers + 1` times `[batch, time, width]`.
     ///
     /// # Shapes

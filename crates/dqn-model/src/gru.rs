@@ -56,6 +56,10 @@ struct GruLayer {
     input_bias: Param<Tensor<1>>,
     hidden_weight: Param<Tensor<2>>,
     hidden_bias: Param<Tensor<1>>,
+    /// Both weights, in a layer that only acts.
+    #[cfg(feature = "flex")]
+    #[module(skip)]
+    packed: Option<[fused::Packed; 2]>,
 }
 
 impl Gru {
@@ -74,9 +78,22 @@ impl Gru {
                 input_bias: init.uniform_vector(3 * width, bound),
                 hidden_weight: init.uniform([width, 3 * width], bound),
                 hidden_bias: init.uniform_vector(3 * width, bound),
+                #[cfg(feature = "flex")]
+                packed: None,
             })
             .collect();
         Self { layers, dropout }
+    }
+
+    /// The same layers, to act with: what depends on their parameters only is computed once.
+    pub(crate) fn for_acting(self) -> Self {
+        #[cfg(feature = "flex")]
+        if fused::can_act(&self.layers[0].input_weight.device()) {
+            let layers =
+                self.layers.into_iter().map(|layer| GruLayer { packed: Some(layer.pack()), ..layer }).collect();
+            return Self { layers, ..self };
+        }
+        self
     }
 
     /// The hidden states of every layer at every time, the first from a hidden state of zeros.
@@ -135,9 +152,15 @@ impl GruLayer {
     fn step(&self, input: Tensor<2>, hidden: Tensor<2>) -> Tensor<2> {
         #[cfg(feature = "flex")]
         if fused::can_act(&input.device()) {
-            return fused::gru_step(input, hidden, self.parameters());
+            let biases = [self.input_bias.val(), self.hidden_bias.val()];
+            return fused::gru_step(input, hidden, self.packed.clone().unwrap_or_else(|| self.pack()), biases);
         }
         self.next(self.project(input), hidden)
+    }
+
+    #[cfg(feature = "flex")]
+    fn pack(&self) -> [fused::Packed; 2] {
+        [&self.input_weight, &self.hidden_weight].map(|weight| fused::Packed::of(weight.val()))
     }
 
     #[cfg(feature = "flex")]

@@ -10,7 +10,11 @@ use rand_distr::StandardNormal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "flex")]
+use crate::fused;
 use crate::init::Init;
+#[cfg(feature = "flex")]
+use crate::linear::Activation;
 use crate::relevance::RelevanceConfig;
 
 /// The part of the network that values actions.
@@ -76,6 +80,18 @@ pub struct Head {
     distribution: Distribution,
     #[module(skip)]
     noise: Option<Noise>,
+    /// The values of all actions as one linear layer, in a head that only acts.
+    #[cfg(feature = "flex")]
+    #[module(skip)]
+    packed: Option<PackedValues>,
+}
+
+/// Weights, `[width, actions]`, and bias, `[actions]`.
+#[cfg(feature = "flex")]
+#[derive(Clone, Debug)]
+struct PackedValues {
+    weight: fused::Packed,
+    bias: Tensor<1>,
 }
 
 #[derive(Module, Debug)]
@@ -139,7 +155,30 @@ impl Head {
             }),
             distribution,
             noise: None,
+            #[cfg(feature = "flex")]
+            packed: None,
         }
+    }
+
+    /// The same head, to act with: what depends on its parameters only is computed once.
+    pub(crate) fn for_acting(self) -> Self {
+        #[cfg(feature = "flex")]
+        if fused::can_act(&self.weight.device())
+            && let Some((weight, bias)) = self.mean_parameters()
+        {
+            let (weight, bias) = match &self.state_value {
+                // The state's value less the mean advantage is linear too, and the same for every action.
+                Some(state) => {
+                    let vector = state.weight.val().mean_dim(1).transpose() - weight.clone().mean_dim(0);
+                    let offset = state.bias.val().mean() - bias.clone().mean();
+                    (weight + vector, bias + offset)
+                }
+                None => (weight, bias),
+            };
+            let packed = Some(PackedValues { weight: fused::Packed::of_transpose(weight), bias });
+            return Self { packed, ..self };
+        }
+        self
     }
 
     /// Number of actions.
@@ -156,7 +195,13 @@ impl Head {
     pub(crate) fn with_noise(self, seed: Option<Seed>) -> Self {
         let [n_rows, width] = self.weight.dims();
         let noise = seed.filter(|_| self.noise_scale.is_some()).map(|seed| Noise::draw(n_rows, width, seed));
-        Self { noise, ..self }
+        Self {
+            noise,
+            // They are those of the head before.
+            #[cfg(feature = "flex")]
+            packed: None,
+            ..self
+        }
     }
 
     /// Weights and bias with their noise: `[actions * atoms, width]` and `[actions * atoms]`.
@@ -183,10 +228,14 @@ impl Head {
     /// - `features`: `[rows, width]`
     /// - returns `[rows, actions]`
     pub fn q_values(&self, features: Tensor<2>) -> Tensor<2> {
-        let (n_actions, n_atoms) = (self.n_actions(), self.distribution.n_atoms());
-        let [n_rows, width] = features.dims();
+        #[cfg(feature = "flex")]
+        if let Some(PackedValues { weight, bias }) = &self.packed {
+            return fused::packed_linear(features, weight.clone(), bias.clone(), Activation::Identity);
+        }
         let (weight, bias) = self.parameters();
-        if let Distribution::Categorical { .. } = self.distribution {
+        let Some((means, mean_bias)) = self.mean_parameters() else {
+            let (n_actions, n_atoms) = (self.n_actions(), self.distribution.n_atoms());
+            let n_rows = features.dims()[0];
             let logits = features.clone().matmul(weight.clone().transpose()) + bias.clone().unsqueeze();
             let logits = logits.reshape([n_rows, n_actions, n_atoms]);
             let logits = match self.baseline(features, weight, bias) {
@@ -194,15 +243,43 @@ impl Head {
                 None => logits,
             };
             return self.distribution.mean(logits).squeeze_dim(2);
-        }
-        // The mean of linear answers is the answer of the mean weights.
-        let means = weight.clone().reshape([n_actions, n_atoms, width]).mean_dim(1).squeeze_dim::<2>(1);
-        let mean_bias = bias.clone().reshape([n_actions, n_atoms]).mean_dim(1).squeeze_dim::<1>(1);
+        };
         let values = features.clone().matmul(means.transpose()) + mean_bias.unsqueeze();
         match self.baseline(features, weight, bias) {
             Some(baseline) => values + baseline.mean_dim(1),
             None => values,
         }
+    }
+
+    /// Weights and bias whose linear answer is the mean of the atoms, `[actions, width]` and `[actions]`, or none where the
+    /// mean is not linear.
+    fn mean_parameters(&self) -> Option<(Tensor<2>, Tensor<1>)> {
+        let (n_actions, n_atoms) = (self.n_actions(), self.distribution.n_atoms());
+        let (weight, bias) = self.parameters();
+        match self.distribution {
+            Distribution::Categorical { .. } => None,
+            Distribution::Mean => Some((weight, bias)),
+            // The mean of linear answers is the answer of the mean weights.
+            Distribution::Quantile { .. } => {
+                let width = weight.dims()[1];
+                let weight = weight.reshape([n_actions, n_atoms, width]).mean_dim(1).squeeze_dim(1);
+                Some((weight, bias.reshape([n_actions, n_atoms]).mean_dim(1).squeeze_dim(1)))
+            }
+        }
+    }
+
+    /// The action of the highest value in each row, the first of several, where that costs less than all values do:
+    /// `[rows, width]` to `[rows]`.
+    pub(crate) fn best_actions(&self, features: &Tensor<2>) -> Option<Tensor<1, Int>> {
+        #[cfg(feature = "flex")]
+        if fused::can_act(&features.device())
+            && let Some((weight, bias)) = self.mean_parameters()
+        {
+            // What a dueling head adds is the same for every action.
+            return Some(fused::argmax(features.clone(), fused::Packed::of_transpose(weight), bias));
+        }
+        let _ = features;
+        None
     }
 
     /// What the head says of one action in each row: `[rows, atoms]`.

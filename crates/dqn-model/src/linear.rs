@@ -37,6 +37,10 @@ pub(crate) struct Linear {
     pub(crate) weight: Param<Tensor<2>>,
     /// `[width]`
     pub(crate) bias: Param<Tensor<1>>,
+    /// The weight, in a layer that only acts.
+    #[cfg(feature = "flex")]
+    #[module(skip)]
+    packed: Option<fused::Packed>,
 }
 
 impl Linear {
@@ -44,11 +48,30 @@ impl Linear {
     /// variance through rectified units (He et al. 2015), one of 3 through linear ones.
     pub(crate) fn new<R: Rng>(n_inputs: usize, width: usize, gain: f32, init: &mut Init<'_, R>) -> Self {
         let weight = init.uniform([n_inputs, width], (gain / n_inputs as f32).sqrt());
-        Self { weight, bias: init.zeros(width) }
+        Self {
+            weight,
+            bias: init.zeros(width),
+            #[cfg(feature = "flex")]
+            packed: None,
+        }
+    }
+
+    /// The same layer, to act with: what depends on its parameters only is computed once.
+    pub(crate) fn for_acting(self) -> Self {
+        #[cfg(feature = "flex")]
+        if fused::can_act(&self.weight.device()) {
+            let packed = Some(fused::Packed::of(self.weight.val()));
+            return Self { packed, ..self };
+        }
+        self
     }
 
     /// `[rows, inputs]` to `[rows, width]`.
     pub(crate) fn forward(&self, rows: Tensor<2>, activation: Activation) -> Tensor<2> {
+        #[cfg(feature = "flex")]
+        if let Some(packed) = &self.packed {
+            return fused::packed_linear(rows, packed.clone(), self.bias.val(), activation);
+        }
         #[cfg(feature = "flex")]
         if fused::can_record(&rows.device()) {
             return fused::linear(rows, self.weight.val(), self.bias.val(), activation);

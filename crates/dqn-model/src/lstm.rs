@@ -54,6 +54,10 @@ struct LstmLayer {
     input_weight: Param<Tensor<2>>,
     hidden_weight: Param<Tensor<2>>,
     bias: Param<Tensor<1>>,
+    /// Both weights, in a layer that only acts.
+    #[cfg(feature = "flex")]
+    #[module(skip)]
+    packed: Option<[fused::Packed; 2]>,
 }
 
 /// Hidden state and cell, `[batch, width]` each, or `[batch, time, width]` over time.
@@ -82,10 +86,23 @@ impl Lstm {
                     input_weight: init.uniform([n_inputs, 4 * width], bound),
                     hidden_weight: init.uniform([width, 4 * width], bound),
                     bias: init.vector(bias),
+                    #[cfg(feature = "flex")]
+                    packed: None,
                 }
             })
             .collect();
         Self { layers, dropout }
+    }
+
+    /// The same layers, to act with: what depends on their parameters only is computed once.
+    pub(crate) fn for_acting(self) -> Self {
+        #[cfg(feature = "flex")]
+        if fused::can_act(&self.layers[0].input_weight.device()) {
+            let layers =
+                self.layers.into_iter().map(|layer| LstmLayer { packed: Some(layer.pack()), ..layer }).collect();
+            return Self { layers, ..self };
+        }
+        self
     }
 
     /// Hidden states of the last layer at every time, the first from a memory of zeros.
@@ -154,10 +171,16 @@ impl LstmLayer {
     fn step(&self, input: Tensor<2>, memory: Memory<2>) -> Memory<2> {
         #[cfg(feature = "flex")]
         if fused::can_act(&input.device()) {
-            let [hidden, cell] = fused::lstm_step(input, [memory.hidden, memory.cell], self.parameters());
+            let packed = self.packed.clone().unwrap_or_else(|| self.pack());
+            let [hidden, cell] = fused::lstm_step(input, [memory.hidden, memory.cell], packed, self.bias.val());
             return Memory { hidden, cell };
         }
         self.next(self.project(input), memory)
+    }
+
+    #[cfg(feature = "flex")]
+    fn pack(&self) -> [fused::Packed; 2] {
+        [&self.input_weight, &self.hidden_weight].map(|weight| fused::Packed::of(weight.val()))
     }
 
     #[cfg(feature = "flex")]

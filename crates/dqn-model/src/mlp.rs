@@ -70,6 +70,12 @@ impl Mlp {
         Self { layers, dropout, window_tokens: config.window_tokens }
     }
 
+    /// The same network, to act with: what depends on its parameters only is computed once.
+    pub(crate) fn for_acting(self) -> Self {
+        let layers = self.layers.into_iter().map(Linear::for_acting).collect();
+        Self { layers, ..self }
+    }
+
     /// Features of the states whose last tokens stand at `decisions`.
     ///
     /// # Shapes

@@ -3,6 +3,7 @@
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, LayerNorm};
 use burn::tensor::{Device, Int, Tensor};
+use dqn_core::network::best_of;
 use dqn_core::{Distribution, QNetwork, SequenceInput, StepInput};
 use dqn_mdp::{ActionTable, Seed};
 use rand::Rng;
@@ -185,6 +186,18 @@ impl QNetwork for TextQNetwork {
         values.reshape([batch, states, self.n_actions()])
     }
 
+    fn best_actions(&self, features: Tensor<3>, mask: Option<Tensor<3>>) -> Tensor<2, Int> {
+        let [batch, states, width] = features.dims();
+        let found = match (&self.values, &mask) {
+            (ActionValues::Linear(head), None) => head.best_actions(&features.clone().reshape([batch * states, width])),
+            _ => None,
+        };
+        match found {
+            Some(best) => best.reshape([batch, states]),
+            None => best_of(self.q_values(features), mask),
+        }
+    }
+
     fn q_taken(&self, features: Tensor<3>, actions: Tensor<2, Int>) -> Tensor<2> {
         let [batch, states, _] = features.dims();
         self.distribution().mean(self.atoms_taken(features, actions)).reshape([batch, states])
@@ -236,10 +249,11 @@ impl QNetwork for TextQNetwork {
 
     fn for_acting(self) -> Self {
         let values = match self.values {
+            ActionValues::Linear(head) => ActionValues::Linear(head.for_acting()),
             ActionValues::Relevance(head) => ActionValues::Relevance(head.for_acting(&self.embedding)),
-            others @ (ActionValues::Linear(_) | ActionValues::Tied(_)) => others,
+            others @ ActionValues::Tied(_) => others,
         };
-        Self { values, ..self }
+        Self { values, torso: self.torso.for_acting(), ..self }
     }
 
     fn start(&self, input: &SequenceInput) -> (DecodeState, Tensor<2>) {
@@ -392,11 +406,13 @@ mod tests {
                     let whole = network.q_values(network.features(&texts.input(time, &all, &device)));
                     let at = |index: usize| whole.clone().narrow(1, index, 1).squeeze_dim::<2>(1);
                     let start = texts.input(first, &vec![vec![first as i64 - 1]; batch], &device);
-                    let (mut state, q) = network.start(&start);
-                    assert_close(q, at(first - 1), "start");
-                    for index in first..time {
-                        let q = network.step(&texts.column(index, &device), &mut state);
-                        assert_close(q, at(index), "step");
+                    for network in [network.clone(), network.clone().for_acting()] {
+                        let (mut state, q) = network.start(&start);
+                        assert_close(q, at(first - 1), "start");
+                        for index in first..time {
+                            let q = network.step(&texts.column(index, &device), &mut state);
+                            assert_close(q, at(index), "step");
+                        }
                     }
                 }
             }
@@ -415,10 +431,16 @@ mod tests {
                         let network = distributional(torso.clone(), head, distribution, false, &device);
                         let features = network.features(&texts.input(5, &decisions, &device));
                         let all = network.q_values(features.clone());
-                        let expected = all.gather(2, actions.clone().unsqueeze_dim(2)).squeeze_dim::<2>(2);
+                        let expected = all.clone().gather(2, actions.clone().unsqueeze_dim(2)).squeeze_dim::<2>(2);
                         assert_close(network.q_taken(features.clone(), actions.clone()), expected.clone(), "q_taken");
-                        let atoms = network.atoms_taken(features, actions.clone());
+                        let atoms = network.atoms_taken(features.clone(), actions.clone());
                         assert_close(distribution.mean(atoms).squeeze_dim(2), expected, "mean of atoms");
+                        let acting = network.clone().for_acting().q_values(features.clone());
+                        let rows = |values: Tensor<3>| values.reshape([9, -1]);
+                        assert_close(rows(acting), rows(all.clone()), "acting");
+                        let best = network.best_actions(features, None);
+                        let highest = all.clone().gather(2, best.unsqueeze_dim(2)).squeeze_dim::<2>(2);
+                        assert_close(highest, all.max_dim(2).squeeze_dim(2), "best actions");
                     }
                 }
             }

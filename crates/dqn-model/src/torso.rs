@@ -93,6 +93,17 @@ pub enum DecodeState {
 }
 
 impl Torso {
+    /// The same torso, to act with: what depends on its parameters only is computed once.
+    pub(crate) fn for_acting(self) -> Self {
+        match self {
+            Torso::Mlp(mlp) => Torso::Mlp(mlp.for_acting()),
+            Torso::Gru(gru) => Torso::Gru(gru.for_acting()),
+            Torso::Lstm(lstm) => Torso::Lstm(lstm.for_acting()),
+            Torso::Cnn(cnn) => Torso::Cnn(cnn.for_acting()),
+            Torso::Transformer(transformer) => Torso::Transformer(transformer.for_acting()),
+        }
+    }
+
     /// Features of the states asked about: `[batch, states, width]`.
     pub(crate) fn forward(&self, embedding: &TokenEmbedding, input: &SequenceInput) -> Tensor<3> {
         let SequenceInput { tokens, positions, decisions } = input.clone();

@@ -111,6 +111,12 @@ impl Transformer {
         Self { input, blocks, norm: layer_norm(width, init.device) }
     }
 
+    /// The same network, to act with: what depends on its parameters only is computed once.
+    pub(crate) fn for_acting(self) -> Self {
+        let blocks = self.blocks.into_iter().map(Block::for_acting).collect();
+        Self { input: self.input.for_acting(), blocks, ..self }
+    }
+
     /// Features of all places.
     ///
     /// # Shapes
@@ -227,6 +233,16 @@ impl KeyValueCache {
 }
 
 impl Block {
+    fn for_acting(self) -> Self {
+        Self {
+            query_key_value: self.query_key_value.for_acting(),
+            output: self.output.for_acting(),
+            up: self.up.for_acting(),
+            down: self.down.for_acting(),
+            ..self
+        }
+    }
+
     /// Queries, keys and values of all heads side by side: `[rows, 3 * width]`.
     fn heads(&self, rows: Tensor<2>) -> Tensor<2> {
         self.query_key_value.forward(normalise(&self.attention_norm, rows), Activation::Identity)

@@ -87,7 +87,7 @@ fn attend(shape: Shape, turn: &Turn, head: usize, input: &[f32], weights: &mut [
 /// The product of all rows with a matrix, written to rows `stride` apart.
 fn multiply(rows: Matrix<'_>, panels: &Panels, values: &mut [f32], stride: usize) {
     let out = Destination { values, stride, n_rows: rows.n_rows() };
-    product(|row, _| rows.row(row), panels, Onto::Zero, out);
+    product(1, |row, _| Some(rows.row(row)), panels, Onto::Zero, out);
 }
 
 vectorized! {
@@ -99,7 +99,7 @@ vectorized! {
             // A comparison passes over `NaN`; the exponential and the sum pass it on.
             let highest = seen.iter().fold(f32::MIN, |highest, &score| if score > highest { score } else { highest });
             for score in seen.iter_mut() {
-                *score = exp(*score - highest);
+                *score = exp::<FUSED>(*score - highest);
             }
             let scale = 1.0 / seen.iter().sum::<f32>();
             for weight in seen {

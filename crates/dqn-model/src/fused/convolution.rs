@@ -13,7 +13,7 @@ use rayon::prelude::*;
 
 use super::arithmetic::{gelu, gelu_slope, vectorized};
 use super::product::{
-    Destination, Matrix, Onto, Panels, RowShape, product, product_of_all, rows_of_part, weight_gradient,
+    BLOCK, Destination, Matrix, Onto, Panels, RowShape, product, product_of_all, rows_of_part, weight_gradient,
 };
 use crate::linear::Activation;
 
@@ -90,33 +90,34 @@ pub(super) struct Pass {
 }
 
 /// The layer's outputs.
-pub(super) fn forward(shape: Shape, activation: Activation, inputs: &[f32], weight: &[f32], bias: &[f32]) -> Pass {
-    let Shape { n_inputs, n_outputs, .. } = shape;
-    let panels = Panels::of(Matrix::new(weight, n_outputs));
-    let zeros = vec![0.0; n_inputs];
-    let row = |row: usize, tap: usize| match shape.place(row, tap) {
-        Some(place) => &inputs[place * n_inputs..][..n_inputs],
-        None => &zeros,
+pub(super) fn forward(shape: Shape, activation: Activation, inputs: &[f32], panels: &Panels, bias: &[f32]) -> Pass {
+    let Shape { n_inputs, n_outputs, taps, .. } = shape;
+    let row = |row: usize, tap: usize| shape.place(row, tap).map(|place| &inputs[place * n_inputs..][..n_inputs]);
+    let n_part = rows_of_part(shape.n_rows(), taps.n_taps * n_inputs * n_outputs);
+    let sums = |first: usize, values: &mut [f32]| {
+        let out = Destination { n_rows: values.len() / n_outputs, values, stride: n_outputs };
+        product(taps.n_taps, |index, tap| row(first + index, tap), panels, Onto::Bias(bias), out);
     };
     let mut outputs = vec![0.0; shape.n_rows() * n_outputs];
-    let n_part = rows_of_part(shape.n_rows(), weight.len());
-    let sums = |part: usize, values: &mut [f32]| {
-        let out = Destination { n_rows: values.len() / n_outputs, values, stride: n_outputs };
-        product(|index, tap| row(part * n_part + index, tap), &panels, Onto::Bias(bias), out);
-    };
     let parts = outputs.par_chunks_mut(n_part * n_outputs).enumerate();
     let mut entered = Vec::new();
     match activation {
-        Activation::Identity => parts.for_each(|(part, outputs)| sums(part, outputs)),
+        Activation::Identity => parts.for_each(|(part, outputs)| sums(part * n_part, outputs)),
         Activation::Relu => parts.for_each(|(part, outputs)| {
-            sums(part, outputs);
-            rectify(outputs);
+            // In blocks, so that the sums are still in the cache when they are rectified.
+            for (block, outputs) in outputs.chunks_mut(BLOCK * n_outputs).enumerate() {
+                sums(part * n_part + block * BLOCK, outputs);
+                rectify(outputs);
+            }
         }),
         Activation::Gelu => {
             entered = vec![0.0; shape.n_rows() * n_outputs];
             parts.zip(entered.par_chunks_mut(n_part * n_outputs)).for_each(|((part, outputs), entered)| {
-                sums(part, entered);
-                apply_gelu(entered, outputs);
+                let blocks = outputs.chunks_mut(BLOCK * n_outputs).zip(entered.chunks_mut(BLOCK * n_outputs));
+                for (block, (outputs, entered)) in blocks.enumerate() {
+                    sums(part * n_part + block * BLOCK, entered);
+                    apply_gelu(entered, outputs);
+                }
             });
         }
     }
@@ -149,16 +150,12 @@ pub(super) fn backward(
     let upstream = |row: usize| &upstream[row * n_outputs..][..n_outputs];
 
     let panels = Panels::of_transposes(Matrix::new(weight, n_outputs), taps.n_taps);
-    let zeros = vec![0.0; n_inputs.max(n_outputs)];
     let mut of_inputs = vec![0.0; batch * time * n_inputs];
-    let looking = |row: usize, tap: usize| shape.looking(row, tap).map_or(&zeros[..n_outputs], upstream);
-    product_of_all(looking, &panels, Onto::Zero, &mut of_inputs);
+    let looking = |row: usize, tap: usize| shape.looking(row, tap).map(upstream);
+    product_of_all(taps.n_taps, looking, &panels, Onto::Zero, &mut of_inputs);
 
     let rows = RowShape { n_rows: shape.n_rows(), n_taps: taps.n_taps, n_inputs };
-    let row = |row: usize, tap: usize| match shape.place(row, tap) {
-        Some(place) => &inputs[place * n_inputs..][..n_inputs],
-        None => &zeros[..n_inputs],
-    };
+    let row = |row: usize, tap: usize| shape.place(row, tap).map(|place| &inputs[place * n_inputs..][..n_inputs]);
     let gradient = weight_gradient(rows, row, n_outputs, upstream);
     Gradients { inputs: of_inputs, weight: gradient.weight, bias: gradient.bias }
 }
@@ -193,7 +190,7 @@ vectorized! {
 vectorized! {
     fn apply_gelu(entered: &[f32], outputs: &mut [f32]) {
         for (output, entered) in outputs.iter_mut().zip(entered) {
-            *output = gelu(*entered);
+            *output = gelu::<FUSED>(*entered);
         }
     }
 }
@@ -201,7 +198,7 @@ vectorized! {
 vectorized! {
     fn before_gelu(entered: &[f32], upstream: &[f32], gradient: &mut [f32]) {
         for ((gradient, entered), upstream) in gradient.iter_mut().zip(entered).zip(upstream) {
-            *gradient = *upstream * gelu_slope(*entered);
+            *gradient = *upstream * gelu_slope::<FUSED>(*entered);
         }
     }
 }

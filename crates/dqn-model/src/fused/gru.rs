@@ -38,15 +38,22 @@ impl Shape {
     }
 }
 
-/// The parameters, as they lie in the network's layer.
+/// The weights, as they lie in the network's layer.
 #[derive(Clone, Copy)]
-pub(super) struct Parameters<'a> {
+pub(super) struct Weights<'a> {
     /// `[inputs, 3 * width]`, gates in the order r, z, n.
-    pub(super) input_weight: &'a [f32],
+    pub(super) input: &'a [f32],
+    /// `[width, 3 * width]`
+    pub(super) hidden: &'a [f32],
+}
+
+/// The parameters that the forward pass reads, the weights packed.
+#[derive(Clone, Copy)]
+pub(super) struct Layer<'a> {
+    pub(super) input: &'a Panels,
     /// `[3 * width]`
     pub(super) input_bias: &'a [f32],
-    /// `[width, 3 * width]`
-    pub(super) hidden_weight: &'a [f32],
+    pub(super) hidden: &'a Panels,
     /// `[3 * width]`
     pub(super) hidden_bias: &'a [f32],
 }
@@ -60,13 +67,9 @@ pub(super) struct Pass {
 }
 
 /// Reads sequences `[batch, time, inputs]` from the hidden states `initial`, `[batch, width]`, or from zeros.
-pub(super) fn forward(shape: Shape, inputs: &[f32], initial: Option<&[f32]>, parameters: Parameters<'_>) -> Pass {
+pub(super) fn forward(shape: Shape, inputs: &[f32], initial: Option<&[f32]>, layer: Layer<'_>) -> Pass {
     let Shape { batch, time, n_inputs, width } = shape;
     let (of_gates, of_hidden) = (time * 4 * width, time * width);
-    let input_panels = Panels::of(Matrix::new(parameters.input_weight, 3 * width));
-    let hidden_panels = Panels::of(Matrix::new(parameters.hidden_weight, 3 * width));
-    let zeros = vec![0.0; width];
-    let initial = |sequence: usize| initial.map_or(&zeros[..], |initial| &initial[sequence * width..][..width]);
     let mut gates = vec![0.0; batch * of_gates];
     let mut hidden = vec![0.0; batch * of_hidden];
     let n_part = rows_of_part(batch, shape.cost());
@@ -74,26 +77,26 @@ pub(super) fn forward(shape: Shape, inputs: &[f32], initial: Option<&[f32]>, par
     parts.enumerate().for_each(|(part, (gates, hidden))| {
         let first = part * n_part;
         let n_sequences = hidden.len() / of_hidden;
-        let onto = Onto::Bias(parameters.input_bias);
+        let onto = Onto::Bias(layer.input_bias);
         let out = Destination { values: gates, stride: 4 * width, n_rows: n_sequences * time };
-        product(|place, _| &inputs[(first * time + place) * n_inputs..][..n_inputs], &input_panels, onto, out);
+        let input = |place: usize, _| Some(&inputs[(first * time + place) * n_inputs..][..n_inputs]);
+        product(1, input, layer.input, onto, out);
+        // The rows of the recurrent product lie side by side: at the distance of whole texts they would share few places of
+        // the cache.
+        let mut states = match initial {
+            Some(initial) => initial[first * width..][..n_sequences * width].to_vec(),
+            None => vec![0.0; n_sequences * width],
+        };
         let mut recurrent = vec![0.0; n_sequences * 3 * width];
         for step in 0..time {
-            let before = |sequence: usize| match step {
-                0 => initial(first + sequence),
-                _ => &hidden[(sequence * time + step - 1) * width..][..width],
-            };
-            let onto = Onto::Bias(parameters.hidden_bias);
+            let onto = Onto::Bias(layer.hidden_bias);
             let out = Destination { values: &mut recurrent, stride: 3 * width, n_rows: n_sequences };
-            product(|sequence, _| before(sequence), &hidden_panels, onto, out);
-            for (sequence, recurrent) in recurrent.chunks_exact(3 * width).enumerate() {
+            product(1, |sequence, _| Some(&states[sequence * width..][..width]), layer.hidden, onto, out);
+            let rows = recurrent.chunks_exact(3 * width).zip(states.chunks_exact_mut(width));
+            for (sequence, (recurrent, state)) in rows.enumerate() {
                 let place = sequence * time + step;
-                let (earlier, now) = hidden.split_at_mut(place * width);
-                let before = match step {
-                    0 => initial(first + sequence),
-                    _ => &earlier[(place - 1) * width..],
-                };
-                next(recurrent, before, &mut gates[place * 4 * width..][..4 * width], &mut now[..width]);
+                next(recurrent, &mut gates[place * 4 * width..][..4 * width], state);
+                hidden[place * width..][..width].copy_from_slice(state);
             }
         }
     });
@@ -102,16 +105,15 @@ pub(super) fn forward(shape: Shape, inputs: &[f32], initial: Option<&[f32]>, par
 
 vectorized! {
     /// One place: its gates hold the projected input in the order r, z, n, and afterwards what [`Pass`] keeps.
-    fn next(recurrent: &[f32], before: &[f32], gates: &mut [f32], hidden: &mut [f32]) {
+    fn next(recurrent: &[f32], gates: &mut [f32], hidden: &mut [f32]) {
         let width = hidden.len();
-        let before = &before[..width];
         let [recurrent_r, recurrent_z, recurrent_n] = thirds(recurrent, width);
         let [first, second, third, fourth] = quarters(gates, width);
         for j in 0..width {
-            let r = sigmoid(first[j] + recurrent_r[j]);
-            let z = sigmoid(second[j] + recurrent_z[j]);
-            let n = tanh(third[j] + r * recurrent_n[j]);
-            hidden[j] = n + z * (before[j] - n);
+            let r = sigmoid::<FUSED>(first[j] + recurrent_r[j]);
+            let z = sigmoid::<FUSED>(second[j] + recurrent_z[j]);
+            let n = tanh::<FUSED>(third[j] + r * recurrent_n[j]);
+            hidden[j] = n + z * (hidden[j] - n);
             (first[j], second[j], third[j], fourth[j]) = (n, r, z, recurrent_n[j]);
         }
     }
@@ -131,31 +133,27 @@ pub(super) struct Gradients {
 pub(super) fn backward(
     shape: Shape,
     inputs: &[f32],
-    parameters: Parameters<'_>,
+    weights: Weights<'_>,
     hidden: &[f32],
     mut gates: Vec<f32>,
     upstream: &[f32],
 ) -> Gradients {
     let Shape { time, n_inputs, width, .. } = shape;
-    through_time(shape, parameters, hidden, &mut gates, upstream);
+    through_time(shape, weights, hidden, &mut gates, upstream);
 
     let gate = |place: usize, first: usize, n: usize| &gates[(place * 4 + first) * width..][..n * width];
-    let input_weight = Matrix::new(parameters.input_weight, 3 * width);
+    let input_weight = Matrix::new(weights.input, 3 * width);
     let mut input_gradient = vec![0.0; shape.n_places() * n_inputs];
     let panels = Panels::of_transpose(input_weight.columns(2 * width, width));
-    product_of_all(|place, _| gate(place, 0, 1), &panels, Onto::Zero, &mut input_gradient);
+    product_of_all(1, |place, _| Some(gate(place, 0, 1)), &panels, Onto::Zero, &mut input_gradient);
     let panels = Panels::of_transpose(input_weight.columns(0, 2 * width));
-    product_of_all(|place, _| gate(place, 1, 2), &panels, Onto::Old, &mut input_gradient);
+    product_of_all(1, |place, _| Some(gate(place, 1, 2)), &panels, Onto::Old, &mut input_gradient);
 
     let rows = RowShape { n_rows: shape.n_places(), n_taps: 1, n_inputs };
-    let input = |place: usize, _: usize| &inputs[place * n_inputs..][..n_inputs];
+    let input = |place: usize, _: usize| Some(&inputs[place * n_inputs..][..n_inputs]);
     let of_reset_update = weight_gradient(rows, input, 2 * width, |place| gate(place, 1, 2));
     let of_candidate = weight_gradient(rows, input, width, |place| gate(place, 0, 1));
-    let zeros = vec![0.0; width];
-    let before = |place: usize, _: usize| match place % time {
-        0 => &zeros[..],
-        _ => &hidden[(place - 1) * width..][..width],
-    };
+    let before = |place: usize, _: usize| (place % time > 0).then(|| &hidden[(place - 1) * width..][..width]);
     let rows = RowShape { n_inputs: width, ..rows };
     let recurrent = weight_gradient(rows, before, 3 * width, |place| gate(place, 1, 3));
     Gradients {
@@ -168,28 +166,32 @@ pub(super) fn backward(
 }
 
 /// Turns the kept gates into their gradients, from the last step to the first.
-fn through_time(shape: Shape, parameters: Parameters<'_>, hidden: &[f32], gates: &mut [f32], upstream: &[f32]) {
+fn through_time(shape: Shape, weights: Weights<'_>, hidden: &[f32], gates: &mut [f32], upstream: &[f32]) {
     let Shape { batch, time, width, .. } = shape;
-    let panels = Panels::of_transpose(Matrix::new(parameters.hidden_weight, 3 * width));
+    let panels = Panels::of_transpose(Matrix::new(weights.hidden, 3 * width));
     let zeros = vec![0.0; width];
     let n_part = rows_of_part(batch, shape.cost());
     gates.par_chunks_mut(n_part * time * 4 * width).enumerate().for_each(|(part, gates)| {
         let first = part * n_part * time;
         let n_sequences = gates.len() / (time * 4 * width);
         let mut gradient = vec![0.0; n_sequences * width];
+        let mut recurrent = vec![0.0; n_sequences * 3 * width];
         for step in (0..time).rev() {
-            for (sequence, gradient) in gradient.chunks_exact_mut(width).enumerate() {
+            let rows = gradient.chunks_exact_mut(width).zip(recurrent.chunks_exact_mut(3 * width));
+            for (sequence, (gradient, recurrent)) in rows.enumerate() {
                 let place = sequence * time + step;
                 let before = match step {
                     0 => &zeros[..],
                     _ => &hidden[(first + place - 1) * width..][..width],
                 };
                 let upstream = &upstream[(first + place) * width..][..width];
-                before_gates(before, upstream, gradient, &mut gates[place * 4 * width..][..4 * width]);
+                let gates = &mut gates[place * 4 * width..][..4 * width];
+                before_gates(before, upstream, gradient, gates);
+                recurrent.copy_from_slice(&gates[width..]);
             }
-            let recurrent = |sequence: usize, _| &gates[((sequence * time + step) * 4 + 1) * width..][..3 * width];
+            let recurrent = |sequence: usize, _| Some(&recurrent[sequence * 3 * width..][..3 * width]);
             let out = Destination { values: &mut gradient, stride: width, n_rows: n_sequences };
-            product(recurrent, &panels, Onto::Old, out);
+            product(1, recurrent, &panels, Onto::Old, out);
         }
     });
 }

@@ -27,13 +27,20 @@ impl Shape {
     }
 }
 
-/// The parameters, as they lie in the network's layer.
+/// The weights, as they lie in the network's layer.
 #[derive(Clone, Copy)]
-pub(super) struct Parameters<'a> {
+pub(super) struct Weights<'a> {
     /// `[inputs, 4 * width]`, gates in the order i, f, g, o.
-    pub(super) input_weight: &'a [f32],
+    pub(super) input: &'a [f32],
     /// `[width, 4 * width]`
-    pub(super) hidden_weight: &'a [f32],
+    pub(super) hidden: &'a [f32],
+}
+
+/// The parameters that the forward pass reads, the weights packed.
+#[derive(Clone, Copy)]
+pub(super) struct Layer<'a> {
+    pub(super) input: &'a Panels,
+    pub(super) hidden: &'a Panels,
     /// `[4 * width]`
     pub(super) bias: &'a [f32],
 }
@@ -56,13 +63,9 @@ pub(super) struct Pass {
 }
 
 /// Reads sequences `[batch, time, inputs]` from the memories `initial`, or from zeros.
-pub(super) fn forward(shape: Shape, inputs: &[f32], initial: Option<Initial<'_>>, parameters: Parameters<'_>) -> Pass {
+pub(super) fn forward(shape: Shape, inputs: &[f32], initial: Option<Initial<'_>>, layer: Layer<'_>) -> Pass {
     let Shape { batch, time, n_inputs, width } = shape;
     let (of_gates, of_hidden) = (time * 4 * width, time * width);
-    let input_panels = Panels::of(Matrix::new(parameters.input_weight, 4 * width));
-    let hidden_panels = Panels::of(Matrix::new(parameters.hidden_weight, 4 * width));
-    let zeros = vec![0.0; batch * width];
-    let initial = initial.unwrap_or(Initial { hidden: &zeros, cell: &zeros });
     let mut pass = Pass {
         hidden: vec![0.0; batch * of_hidden],
         cell: vec![0.0; batch * of_hidden],
@@ -74,26 +77,27 @@ pub(super) fn forward(shape: Shape, inputs: &[f32], initial: Option<Initial<'_>>
     parts.enumerate().for_each(|(part, (gates, (hidden, cell)))| {
         let first = part * n_part;
         let n_sequences = hidden.len() / of_hidden;
-        let onto = Onto::Bias(parameters.bias);
+        let onto = Onto::Bias(layer.bias);
         let out = Destination { values: &mut *gates, stride: 4 * width, n_rows: n_sequences * time };
-        product(|place, _| &inputs[(first * time + place) * n_inputs..][..n_inputs], &input_panels, onto, out);
+        let input = |place: usize, _| Some(&inputs[(first * time + place) * n_inputs..][..n_inputs]);
+        product(1, input, layer.input, onto, out);
+        // The rows of the recurrent product lie side by side: at the distance of whole texts they would share few places of
+        // the cache.
+        let here = first * width..(first + n_sequences) * width;
+        let (mut states, mut cells) = match initial {
+            Some(initial) => (initial.hidden[here.clone()].to_vec(), initial.cell[here].to_vec()),
+            None => (vec![0.0; n_sequences * width], vec![0.0; n_sequences * width]),
+        };
         for step in 0..time {
-            let before = |sequence: usize| match step {
-                0 => &initial.hidden[(first + sequence) * width..][..width],
-                _ => &hidden[(sequence * time + step - 1) * width..][..width],
-            };
             let at_step = &mut gates[step * 4 * width..];
             let out = Destination { values: at_step, stride: of_gates, n_rows: n_sequences };
-            product(|sequence, _| before(sequence), &hidden_panels, Onto::Old, out);
-            for sequence in 0..n_sequences {
+            product(1, |sequence, _| Some(&states[sequence * width..][..width]), layer.hidden, Onto::Old, out);
+            let rows = states.chunks_exact_mut(width).zip(cells.chunks_exact_mut(width));
+            for (sequence, (state, memory)) in rows.enumerate() {
                 let place = sequence * time + step;
-                let (earlier, now) = cell.split_at_mut(place * width);
-                let before = match step {
-                    0 => &initial.cell[(first + sequence) * width..][..width],
-                    _ => &earlier[(place - 1) * width..],
-                };
-                let gates = &mut gates[place * 4 * width..][..4 * width];
-                next(before, gates, &mut now[..width], &mut hidden[place * width..][..width]);
+                next(&mut gates[place * 4 * width..][..4 * width], memory, state);
+                hidden[place * width..][..width].copy_from_slice(state);
+                cell[place * width..][..width].copy_from_slice(memory);
             }
         }
     });
@@ -102,14 +106,14 @@ pub(super) fn forward(shape: Shape, inputs: &[f32], initial: Option<Initial<'_>>
 
 vectorized! {
     /// One place: what enters its gates becomes what they let through.
-    fn next(before: &[f32], gates: &mut [f32], cell: &mut [f32], hidden: &mut [f32]) {
+    fn next(gates: &mut [f32], cell: &mut [f32], hidden: &mut [f32]) {
         let width = hidden.len();
-        let (before, cell) = (&before[..width], &mut cell[..width]);
+        let cell = &mut cell[..width];
         let [input, forget, candidate, output] = quarters(gates, width);
         for j in 0..width {
-            let (i, f, g, o) = (sigmoid(input[j]), sigmoid(forget[j]), tanh(candidate[j]), sigmoid(output[j]));
-            cell[j] = f * before[j] + i * g;
-            hidden[j] = o * tanh(cell[j]);
+            let (i, f, g, o) = (sigmoid::<FUSED>(input[j]), sigmoid::<FUSED>(forget[j]), tanh::<FUSED>(candidate[j]), sigmoid::<FUSED>(output[j]));
+            cell[j] = f * cell[j] + i * g;
+            hidden[j] = o * tanh::<FUSED>(cell[j]);
             (input[j], forget[j], candidate[j], output[j]) = (i, f, g, o);
         }
     }
@@ -134,26 +138,22 @@ pub(super) struct Gradients {
 pub(super) fn backward(
     shape: Shape,
     inputs: &[f32],
-    parameters: Parameters<'_>,
+    weights: Weights<'_>,
     pass: Kept<'_>,
     upstream: &[f32],
 ) -> Gradients {
     let Shape { batch, time, n_inputs, width } = shape;
     let Kept { hidden, cell, mut gates } = pass;
-    through_time(shape, parameters, cell, &mut gates, upstream);
+    through_time(shape, weights, cell, &mut gates, upstream);
 
     let gate = |place: usize| &gates[place * 4 * width..][..4 * width];
     let mut input_gradient = vec![0.0; batch * time * n_inputs];
-    let panels = Panels::of_transpose(Matrix::new(parameters.input_weight, 4 * width));
-    product_of_all(|place, _| gate(place), &panels, Onto::Zero, &mut input_gradient);
+    let panels = Panels::of_transpose(Matrix::new(weights.input, 4 * width));
+    product_of_all(1, |place, _| Some(gate(place)), &panels, Onto::Zero, &mut input_gradient);
 
     let rows = RowShape { n_rows: batch * time, n_taps: 1, n_inputs };
-    let of_input = weight_gradient(rows, |place, _| &inputs[place * n_inputs..][..n_inputs], 4 * width, gate);
-    let zeros = vec![0.0; width];
-    let before = |place: usize, _: usize| match place % time {
-        0 => &zeros[..],
-        _ => &hidden[(place - 1) * width..][..width],
-    };
+    let of_input = weight_gradient(rows, |place, _| Some(&inputs[place * n_inputs..][..n_inputs]), 4 * width, gate);
+    let before = |place: usize, _: usize| (place % time > 0).then(|| &hidden[(place - 1) * width..][..width]);
     let recurrent = weight_gradient(RowShape { n_inputs: width, ..rows }, before, 4 * width, gate);
     Gradients {
         inputs: input_gradient,
@@ -164,9 +164,9 @@ pub(super) fn backward(
 }
 
 /// Turns the kept gates into the gradients of what entered them, from the last step to the first.
-fn through_time(shape: Shape, parameters: Parameters<'_>, cell: &[f32], gates: &mut [f32], upstream: &[f32]) {
+fn through_time(shape: Shape, weights: Weights<'_>, cell: &[f32], gates: &mut [f32], upstream: &[f32]) {
     let Shape { batch, time, width, .. } = shape;
-    let panels = Panels::of_transpose(Matrix::new(parameters.hidden_weight, 4 * width));
+    let panels = Panels::of_transpose(Matrix::new(weights.hidden, 4 * width));
     let zeros = vec![0.0; width];
     let n_part = rows_of_part(batch, shape.cost());
     gates.par_chunks_mut(n_part * time * 4 * width).enumerate().for_each(|(part, gates)| {
@@ -174,9 +174,11 @@ fn through_time(shape: Shape, parameters: Parameters<'_>, cell: &[f32], gates: &
         let n_sequences = gates.len() / (time * 4 * width);
         let mut of_hidden = vec![0.0; n_sequences * width];
         let mut of_cell = vec![0.0; n_sequences * width];
+        let mut entered = vec![0.0; n_sequences * 4 * width];
         for step in (0..time).rev() {
             let gradients = of_hidden.chunks_exact(width).zip(of_cell.chunks_exact_mut(width));
-            for (sequence, (of_hidden, of_cell)) in gradients.enumerate() {
+            let rows = gradients.zip(entered.chunks_exact_mut(4 * width));
+            for (sequence, ((of_hidden, of_cell), entered)) in rows.enumerate() {
                 let place = sequence * time + step;
                 let before = match step {
                     0 => &zeros[..],
@@ -186,10 +188,11 @@ fn through_time(shape: Shape, parameters: Parameters<'_>, cell: &[f32], gates: &
                 let upstream = &upstream[(first + place) * width..][..width];
                 let gates = &mut gates[place * 4 * width..][..4 * width];
                 before_gates(before, now, upstream, of_hidden, of_cell, gates);
+                entered.copy_from_slice(gates);
             }
-            let entered = |sequence: usize, _| &gates[(sequence * time + step) * 4 * width..][..4 * width];
+            let entered = |sequence: usize, _| Some(&entered[sequence * 4 * width..][..4 * width]);
             let out = Destination { values: &mut of_hidden, stride: width, n_rows: n_sequences };
-            product(entered, &panels, Onto::Zero, out);
+            product(1, entered, &panels, Onto::Zero, out);
         }
     });
 }
@@ -211,7 +214,7 @@ vectorized! {
         let [input, forget, candidate, output] = quarters(gates, width);
         for j in 0..width {
             let (i, f, g, o) = (input[j], forget[j], candidate[j], output[j]);
-            let shown = tanh(cell[j]);
+            let shown = tanh::<FUSED>(cell[j]);
             let d_hidden = of_hidden[j] + upstream[j];
             let d_cell = of_cell[j] + d_hidden * o * (1.0 - shown * shown);
             input[j] = d_cell * g * i * (1.0 - i);

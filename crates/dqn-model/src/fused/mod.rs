@@ -17,6 +17,9 @@
 //! instructions. Work is shared out by sequences or rows, sums over them run in blocks of a fixed size, and weight gradients
 //! are split by columns: results are the same, bit for bit, for any number of threads.
 //!
+//! A network that acts ([`dqn_core::QNetwork::for_acting`]) keeps its weights [`Packed`], so that a token costs only the
+//! products.
+//!
 //! **Fallback.** Each layer first asks [`can_record`] (flex, also under autodiff) or [`can_act`] (flex itself, where no graph
 //! is recorded), and on any other backend computes the same in plain tensors. The tests hold the two against each other,
 //! forward and backward.
@@ -32,11 +35,14 @@ mod operations;
 pub(crate) mod oracle;
 mod product;
 
+use std::sync::Arc;
+
 use burn::backend::{Dispatch, DispatchDevice};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 
 pub(crate) use convolution::Taps;
 use operations::{FusedOps, GraphFreeOps};
+use product::{Matrix, Panels};
 
 use crate::linear::Activation;
 
@@ -48,6 +54,29 @@ pub(crate) fn can_record(device: &Device) -> bool {
 /// Whether tensors on `device` are flex's and have no graph.
 pub(crate) fn can_act(device: &Device) -> bool {
     matches!(device.as_dispatch(), DispatchDevice::Flex(_))
+}
+
+/// A matrix sorted for the product kernel once, where a network acts and its parameters stay as they are.
+#[derive(Clone, Debug)]
+pub(crate) struct Packed(Arc<Panels>);
+
+impl Packed {
+    /// A matrix `[inputs, outputs]`.
+    pub(crate) fn of(matrix: Tensor<2>) -> Self {
+        Self::by(matrix, Panels::of)
+    }
+
+    /// The transpose of a matrix `[outputs, inputs]`.
+    pub(crate) fn of_transpose(matrix: Tensor<2>) -> Self {
+        Self::by(matrix, Panels::of_transpose)
+    }
+
+    fn by(matrix: Tensor<2>, pack: impl Fn(Matrix<'_>) -> Panels) -> Self {
+        let [_, n_columns] = matrix.dims();
+        let data = matrix.into_data();
+        let values = data.as_slice::<f32>().expect("weights are 32-bit floats");
+        Self(Arc::new(pack(Matrix::new(values, n_columns))))
+    }
 }
 
 /// The parameters of a layer of gated recurrent units.
@@ -83,17 +112,20 @@ pub(crate) fn gru(inputs: Tensor<3>, parameters: GruParameters) -> Tensor<3> {
 /// # Shapes
 /// - `input`: `[batch, inputs]`; `hidden`: `[batch, width]`
 /// - returns `[batch, width]`
-pub(crate) fn gru_step(input: Tensor<2>, hidden: Tensor<2>, parameters: GruParameters) -> Tensor<2> {
-    let GruParameters { input_weight, input_bias, hidden_weight, hidden_bias } = parameters;
-    let next = Tensor::<3>::from_dispatch(Dispatch::fused_gru_step(
-        input.unsqueeze_dim::<3>(1).into_dispatch(),
+pub(crate) fn gru_step(
+    input: Tensor<2>,
+    hidden: Tensor<2>,
+    [input_weight, hidden_weight]: [Packed; 2],
+    [input_bias, hidden_bias]: [Tensor<1>; 2],
+) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::fused_gru_step(
+        input.into_dispatch(),
         hidden.into_dispatch(),
-        input_weight.into_dispatch(),
         input_bias.into_dispatch(),
-        hidden_weight.into_dispatch(),
         hidden_bias.into_dispatch(),
-    ));
-    next.squeeze_dim(1)
+        input_weight.0,
+        hidden_weight.0,
+    ))
 }
 
 /// The parameters of a layer of long short-term memories.
@@ -145,18 +177,18 @@ pub(crate) fn lstm_memories(inputs: Tensor<3>, parameters: LstmParameters) -> [T
 pub(crate) fn lstm_step(
     input: Tensor<2>,
     [hidden, cell]: [Tensor<2>; 2],
-    parameters: LstmParameters,
+    [input_weight, hidden_weight]: [Packed; 2],
+    bias: Tensor<1>,
 ) -> [Tensor<2>; 2] {
-    let LstmParameters { input_weight, hidden_weight, bias } = parameters;
     let (hidden, cell) = Dispatch::fused_lstm_step(
-        input.unsqueeze_dim::<3>(1).into_dispatch(),
+        input.into_dispatch(),
         hidden.into_dispatch(),
         cell.into_dispatch(),
-        input_weight.into_dispatch(),
-        hidden_weight.into_dispatch(),
         bias.into_dispatch(),
+        input_weight.0,
+        hidden_weight.0,
     );
-    [hidden, cell].map(|next| Tensor::<3>::from_dispatch(next).squeeze_dim(1))
+    [Tensor::from_dispatch(hidden), Tensor::from_dispatch(cell)]
 }
 
 /// A convolution over time with bias and activation, as [`Taps`] says.
@@ -182,6 +214,21 @@ pub(crate) fn convolution(
 /// - returns `[rows, outputs]`
 pub(crate) fn linear(rows: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, activation: Activation) -> Tensor<2> {
     convolution(rows.unsqueeze_dim(0), weight, bias, Taps::ONE, activation).squeeze_dim(0)
+}
+
+/// [`linear`] without a graph, with weights that were packed beforehand.
+pub(crate) fn packed_linear(rows: Tensor<2>, weight: Packed, bias: Tensor<1>, activation: Activation) -> Tensor<2> {
+    let (rows, bias) = (rows.into_dispatch(), bias.into_dispatch());
+    Tensor::from_dispatch(Dispatch::fused_packed_linear(rows, bias, weight.0, activation))
+}
+
+/// In which output `x W + b` is largest, the first of several, without a graph; the outputs are never all in memory.
+///
+/// # Shapes
+/// - `rows`: `[rows, inputs]`
+/// - returns `[rows]`
+pub(crate) fn argmax(rows: Tensor<2>, weight: Packed, bias: Tensor<1>) -> Tensor<1, Int> {
+    Tensor::from_dispatch(Dispatch::fused_argmax(rows.into_dispatch(), bias.into_dispatch(), weight.0))
 }
 
 /// Causal self-attention with rotary positions.

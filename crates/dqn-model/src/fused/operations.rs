@@ -2,16 +2,19 @@
 
 use std::fmt::Debug;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-use burn::backend::tensor::FloatTensor;
+use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Autodiff, Backend, Flex, TensorMetadata, backend_extension};
 use burn::tensor::TensorData;
+use rayon::prelude::*;
 
 use super::convolution::{self, Taps};
+use super::product::{Matrix, Panels, argmax, rows_of_part};
 use super::{attention, gru, lstm, norm};
 use crate::linear::Activation;
 
@@ -59,18 +62,17 @@ pub(super) trait FusedOps: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// The operations of acting, which have no backward pass.
+/// The operations of acting, which have no backward pass and read weights that were packed beforehand.
 #[backend_extension(Flex)]
 pub(super) trait GraphFreeOps: Backend {
-    /// The hidden states of a layer of gated recurrent units after one more input: `[batch, 1, inputs]` to
-    /// `[batch, 1, width]`.
+    /// The hidden states of a layer of gated recurrent units after one more input: `[batch, inputs]` to `[batch, width]`.
     fn fused_gru_step(
         input: FloatTensor<Self>,
         hidden: FloatTensor<Self>,
-        input_weight: FloatTensor<Self>,
         input_bias: FloatTensor<Self>,
-        hidden_weight: FloatTensor<Self>,
         hidden_bias: FloatTensor<Self>,
+        input_weight: Arc<Panels>,
+        hidden_weight: Arc<Panels>,
     ) -> FloatTensor<Self>;
 
     /// Hidden states and cells of a layer of long short-term memories, from zeros.
@@ -81,15 +83,26 @@ pub(super) trait GraphFreeOps: Backend {
         bias: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
-    /// Hidden states and cells from those before: `[batch, 1, inputs]` to `[batch, 1, width]`.
+    /// Hidden states and cells from those before: `[batch, inputs]` to `[batch, width]` each.
     fn fused_lstm_step(
         input: FloatTensor<Self>,
         hidden: FloatTensor<Self>,
         cell: FloatTensor<Self>,
-        input_weight: FloatTensor<Self>,
-        hidden_weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
+        input_weight: Arc<Panels>,
+        hidden_weight: Arc<Panels>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// A linear layer with its activation: `[rows, inputs]` to `[rows, outputs]`.
+    fn fused_packed_linear(
+        rows: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        weight: Arc<Panels>,
+        activation: Activation,
+    ) -> FloatTensor<Self>;
+
+    /// The output in which a linear layer is largest: `[rows, inputs]` to `[rows]`.
+    fn fused_argmax(rows: FloatTensor<Self>, bias: FloatTensor<Self>, weight: Arc<Panels>) -> IntTensor<Self>;
 }
 
 /// A function of `N` tensors that knows its gradients.
@@ -161,6 +174,10 @@ fn dims<const D: usize>(tensor: &Values) -> [usize; D] {
     tensor.shape().dims()
 }
 
+fn packed(weight: &Values) -> Panels {
+    Panels::of(Matrix::new(numbers(weight), dims::<2>(weight)[1]))
+}
+
 /// Inputs, input weight, input bias, hidden weight, hidden bias.
 #[derive(Clone, Debug)]
 struct Gru;
@@ -170,21 +187,6 @@ impl Gru {
         let [batch, time, n_inputs] = dims(&inputs[0]);
         gru::Shape { batch, time, n_inputs, width: dims::<2>(&inputs[3])[0] }
     }
-
-    fn parameters([_, input_weight, input_bias, hidden_weight, hidden_bias]: &[Values; 5]) -> gru::Parameters<'_> {
-        gru::Parameters {
-            input_weight: numbers(input_weight),
-            input_bias: numbers(input_bias),
-            hidden_weight: numbers(hidden_weight),
-            hidden_bias: numbers(hidden_bias),
-        }
-    }
-
-    fn pass(inputs: &[Values; 5], initial: Option<&[f32]>) -> (Values, Vec<f32>) {
-        let shape = Self::shape(inputs);
-        let gru::Pass { hidden, gates } = gru::forward(shape, numbers(&inputs[0]), initial, Self::parameters(inputs));
-        (tensor(hidden, [shape.batch, shape.time, shape.width]), gates)
-    }
 }
 
 impl Differentiable<5> for Gru {
@@ -192,12 +194,18 @@ impl Differentiable<5> for Gru {
     type Kept = Vec<f32>;
 
     fn forward(&self, inputs: &[Values; 5]) -> (Values, Vec<f32>) {
-        Self::pass(inputs, None)
+        let shape = Self::shape(inputs);
+        let [input, hidden] = [packed(&inputs[1]), packed(&inputs[3])];
+        let (input_bias, hidden_bias) = (numbers(&inputs[2]), numbers(&inputs[4]));
+        let layer = gru::Layer { input: &input, input_bias, hidden: &hidden, hidden_bias };
+        let gru::Pass { hidden, gates } = gru::forward(shape, numbers(&inputs[0]), None, layer);
+        (tensor(hidden, [shape.batch, shape.time, shape.width]), gates)
     }
 
     fn backward(&self, inputs: &[Values; 5], output: &Values, kept: Vec<f32>, upstream: &[f32]) -> [Vec<f32>; 5] {
-        let (shape, parameters) = (Self::shape(inputs), Self::parameters(inputs));
-        let found = gru::backward(shape, numbers(&inputs[0]), parameters, numbers(output), kept, upstream);
+        let weights = gru::Weights { input: numbers(&inputs[1]), hidden: numbers(&inputs[3]) };
+        let shape = Self::shape(inputs);
+        let found = gru::backward(shape, numbers(&inputs[0]), weights, numbers(output), kept, upstream);
         [found.inputs, found.input_weight, found.input_bias, found.hidden_weight, found.hidden_bias]
     }
 }
@@ -212,27 +220,10 @@ impl Lstm {
         lstm::Shape { batch, time, n_inputs, width: dims::<2>(&inputs[2])[0] }
     }
 
-    fn parameters([_, input_weight, hidden_weight, bias]: &[Values; 4]) -> lstm::Parameters<'_> {
-        lstm::Parameters {
-            input_weight: numbers(input_weight),
-            hidden_weight: numbers(hidden_weight),
-            bias: numbers(bias),
-        }
-    }
-
-    fn pass(inputs: &[Values; 4], initial: Option<lstm::Initial<'_>>) -> lstm::Pass {
-        lstm::forward(Self::shape(inputs), numbers(&inputs[0]), initial, Self::parameters(inputs))
-    }
-
-    /// Hidden states and cells.
-    fn memories(inputs: [Values; 4], initial: Option<[Values; 2]>) -> (Values, Values) {
-        let inputs = inputs.map(|input| input.to_contiguous());
-        let initial = initial.map(|initial| initial.map(|part| part.to_contiguous()));
-        let initial =
-            initial.as_ref().map(|[hidden, cell]| lstm::Initial { hidden: numbers(hidden), cell: numbers(cell) });
-        let lstm::Shape { batch, time, width, .. } = Self::shape(&inputs);
-        let pass = Self::pass(&inputs, initial);
-        (tensor(pass.hidden, [batch, time, width]), tensor(pass.cell, [batch, time, width]))
+    fn pass(inputs: &[Values; 4]) -> lstm::Pass {
+        let [input, hidden] = [packed(&inputs[1]), packed(&inputs[2])];
+        let layer = lstm::Layer { input: &input, hidden: &hidden, bias: numbers(&inputs[3]) };
+        lstm::forward(Self::shape(inputs), numbers(&inputs[0]), None, layer)
     }
 }
 
@@ -242,15 +233,15 @@ impl Differentiable<4> for Lstm {
 
     fn forward(&self, inputs: &[Values; 4]) -> (Values, [Vec<f32>; 2]) {
         let lstm::Shape { batch, time, width, .. } = Self::shape(inputs);
-        let lstm::Pass { hidden, cell, gates } = Self::pass(inputs, None);
+        let lstm::Pass { hidden, cell, gates } = Self::pass(inputs);
         (tensor(hidden, [batch, time, width]), [cell, gates])
     }
 
     fn backward(&self, inputs: &[Values; 4], output: &Values, kept: [Vec<f32>; 2], upstream: &[f32]) -> [Vec<f32>; 4] {
         let [cell, gates] = kept;
         let kept = lstm::Kept { hidden: numbers(output), cell: &cell, gates };
-        let (shape, parameters) = (Self::shape(inputs), Self::parameters(inputs));
-        let found = lstm::backward(shape, numbers(&inputs[0]), parameters, kept, upstream);
+        let weights = lstm::Weights { input: numbers(&inputs[1]), hidden: numbers(&inputs[2]) };
+        let found = lstm::backward(Self::shape(inputs), numbers(&inputs[0]), weights, kept, upstream);
         [found.inputs, found.input_weight, found.hidden_weight, found.bias]
     }
 }
@@ -277,8 +268,8 @@ impl Differentiable<3> for Convolution {
 
     fn forward(&self, inputs: &[Values; 3]) -> (Values, Vec<f32>) {
         let shape = self.shape(inputs);
-        let [values, weight, bias] = inputs.each_ref().map(numbers);
-        let pass = convolution::forward(shape, self.activation, values, weight, bias);
+        let pass =
+            convolution::forward(shape, self.activation, numbers(&inputs[0]), &packed(&inputs[1]), numbers(&inputs[2]));
         (tensor(pass.outputs, [shape.batch, shape.n_places(), shape.n_outputs]), pass.entered)
     }
 
@@ -420,13 +411,22 @@ impl GraphFreeOps for Flex {
     fn fused_gru_step(
         input: Values,
         hidden: Values,
-        input_weight: Values,
         input_bias: Values,
-        hidden_weight: Values,
         hidden_bias: Values,
+        input_weight: Arc<Panels>,
+        hidden_weight: Arc<Panels>,
     ) -> Values {
-        let inputs = [input, input_weight, input_bias, hidden_weight, hidden_bias].map(|input| input.to_contiguous());
-        Gru::pass(&inputs, Some(numbers(&hidden.to_contiguous()))).0
+        let [input, hidden, input_bias, hidden_bias] =
+            [input, hidden, input_bias, hidden_bias].map(|part| part.to_contiguous());
+        let ([batch, n_inputs], [_, width]) = (dims(&input), dims(&hidden));
+        let layer = gru::Layer {
+            input: &input_weight,
+            input_bias: numbers(&input_bias),
+            hidden: &hidden_weight,
+            hidden_bias: numbers(&hidden_bias),
+        };
+        let shape = gru::Shape { batch, time: 1, n_inputs, width };
+        tensor(gru::forward(shape, numbers(&input), Some(numbers(&hidden)), layer).hidden, [batch, width])
     }
 
     fn fused_lstm_memories(
@@ -435,17 +435,47 @@ impl GraphFreeOps for Flex {
         hidden_weight: Values,
         bias: Values,
     ) -> (Values, Values) {
-        Lstm::memories([inputs, input_weight, hidden_weight, bias], None)
+        let inputs = [inputs, input_weight, hidden_weight, bias].map(|part| part.to_contiguous());
+        let lstm::Shape { batch, time, width, .. } = Lstm::shape(&inputs);
+        let pass = Lstm::pass(&inputs);
+        (tensor(pass.hidden, [batch, time, width]), tensor(pass.cell, [batch, time, width]))
     }
 
     fn fused_lstm_step(
         input: Values,
         hidden: Values,
         cell: Values,
-        input_weight: Values,
-        hidden_weight: Values,
         bias: Values,
+        input_weight: Arc<Panels>,
+        hidden_weight: Arc<Panels>,
     ) -> (Values, Values) {
-        Lstm::memories([input, input_weight, hidden_weight, bias], Some([hidden, cell]))
+        let [input, hidden, cell, bias] = [input, hidden, cell, bias].map(|part| part.to_contiguous());
+        let ([batch, n_inputs], [_, width]) = (dims(&input), dims(&hidden));
+        let layer = lstm::Layer { input: &input_weight, hidden: &hidden_weight, bias: numbers(&bias) };
+        let initial = lstm::Initial { hidden: numbers(&hidden), cell: numbers(&cell) };
+        let shape = lstm::Shape { batch, time: 1, n_inputs, width };
+        let pass = lstm::forward(shape, numbers(&input), Some(initial), layer);
+        (tensor(pass.hidden, [batch, width]), tensor(pass.cell, [batch, width]))
+    }
+
+    fn fused_packed_linear(rows: Values, bias: Values, weight: Arc<Panels>, activation: Activation) -> Values {
+        let (rows, bias) = (rows.to_contiguous(), bias.to_contiguous());
+        let [n_rows, n_inputs] = dims(&rows);
+        let n_outputs = weight.n_outputs();
+        let shape = convolution::Shape { batch: 1, time: n_rows, n_inputs, n_outputs, taps: Taps::ONE };
+        let pass = convolution::forward(shape, activation, numbers(&rows), &weight, numbers(&bias));
+        tensor(pass.outputs, [n_rows, n_outputs])
+    }
+
+    fn fused_argmax(rows: Values, bias: Values, weight: Arc<Panels>) -> Values {
+        let (rows, bias) = (rows.to_contiguous(), bias.to_contiguous());
+        let [n_rows, n_inputs] = dims(&rows);
+        let (values, bias) = (numbers(&rows), numbers(&bias));
+        let mut best = vec![0_i64; n_rows];
+        let n_part = rows_of_part(n_rows, n_inputs * weight.n_outputs());
+        best.par_chunks_mut(n_part).enumerate().for_each(|(part, best)| {
+            argmax(|row| &values[(part * n_part + row) * n_inputs..][..n_inputs], &weight, bias, best);
+        });
+        Values::from_data(TensorData::new(best, [n_rows]))
     }
 }

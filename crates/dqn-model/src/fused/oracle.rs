@@ -24,7 +24,9 @@ pub(crate) fn inputs(shape: [usize; 3], init: &mut Init<'_, ChaCha8Rng>) -> Para
 
 /// A linear layer whose bias is not zero.
 pub(crate) fn linear(n_inputs: usize, width: usize, init: &mut Init<'_, ChaCha8Rng>) -> Linear {
-    Linear { bias: init.uniform_vector(width, 1.0), ..Linear::new(n_inputs, width, 3.0, init) }
+    let mut layer = Linear::new(n_inputs, width, 3.0, init);
+    layer.bias = init.uniform_vector(width, 1.0);
+    layer
 }
 
 /// What a function gives, and the gradients of all parameters.

@@ -2,23 +2,29 @@
 //!
 //! A recurrence multiplies with the same weights at every step; a general product would bring them into the order that its
 //! inner loop wants each time. Here this is done once ([`Panels`]), and the rows come from a function, so that a row may be
-//! a place in a longer text, a shifted text, or zeros. The sum of each element runs over the inputs in their order whatever
+//! a place in a longer text, several places together, or partly missing. The sum of each element runs over the inputs in their order whatever
 //! rows stand beside it, so that results do not depend on how rows are shared among threads.
 
 use rayon::prelude::*;
+
+#[cfg(target_arch = "x86_64")]
+use super::arithmetic::has_wide_vectors;
 
 /// Columns that one step of the inner loop computes.
 const LANES: usize = 16;
 /// Rows that it computes: 6 rows of 16 columns fill 12 of the 16 vector registers of AVX2.
 const TILE: usize = 6;
-/// Rows packed at a time, so that they stay in the cache while all panels pass by.
-const BLOCK: usize = 8 * TILE;
+/// Rows that all panels pass by together, so that they stay in the cache.
+pub(super) const BLOCK: usize = 8 * TILE;
 /// Rows added up at a time in a weight gradient.
 const SUM_BLOCK: usize = 256;
-/// Panels of a weight gradient that one thread computes together: each tile of rows then comes from memory once for all.
+/// Panels of a weight gradient that one thread computes together, while a block of rows is in its cache.
 const GROUP: usize = 4;
 /// Multiplications below which one thread is faster than several.
 const SERIAL: usize = 1 << 18;
+
+/// Whether `mul_add` is one instruction on the processor that everything is built for.
+const HAS_FUSED: bool = cfg!(target_arch = "aarch64");
 
 /// Consecutive columns of a matrix that lies row by row.
 #[derive(Clone, Copy)]
@@ -55,6 +61,7 @@ impl<'a> Matrix<'a> {
 }
 
 /// A matrix in panels of [`LANES`] columns, the elements of a panel row by row; the last one is filled with zeros.
+#[derive(Debug)]
 pub(super) struct Panels {
     n_inputs: usize,
     n_outputs: usize,
@@ -85,6 +92,10 @@ impl Panels {
                 transpose(matrix.rows(tap * n_outputs, n_outputs), first, panel);
             }
         })
+    }
+
+    pub(super) fn n_outputs(&self) -> usize {
+        self.n_outputs
     }
 
     fn fill(n_inputs: usize, n_outputs: usize, fill: impl Fn(usize, &mut [[f32; LANES]]) + Sync) -> Self {
@@ -134,43 +145,263 @@ pub(super) struct Destination<'a> {
 /// out[r] = onto + sum_tap row(r, tap) W[tap]
 /// ```
 ///
-/// `row(r, tap)` are the parts of row `r`; together they are as long as the matrix has inputs.
+/// `row(r, tap)` are the parts of row `r`, as many for each and all of the same length, or nothing for a part of zeros.
+/// Together they are as long as the matrix has inputs.
 pub(super) fn product<'a>(
-    row: impl Fn(usize, usize) -> &'a [f32],
+    n_taps: usize,
+    row: impl Fn(usize, usize) -> Option<&'a [f32]>,
     panels: &Panels,
     onto: Onto<'_>,
     out: Destination<'_>,
 ) {
-    let Destination { values, stride, n_rows } = out;
+    /// Both versions.
+    #[inline(always)]
+    fn plain<'a>(
+        n_taps: usize,
+        row: impl Fn(usize, usize) -> Option<&'a [f32]>,
+        panels: &Panels,
+        onto: Onto<'_>,
+        out: Destination<'_>,
+    ) {
+        let n_rows = out.n_rows;
+        let sink = Store { onto, out, n_outputs: panels.n_outputs };
+        for_each_sum([n_rows, n_taps], row, panels, sink);
+    }
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx2,fma")]
+        fn wide<'a>(
+            n_taps: usize,
+            row: impl Fn(usize, usize) -> Option<&'a [f32]>,
+            panels: &Panels,
+            onto: Onto<'_>,
+            out: Destination<'_>,
+        ) {
+            plain(n_taps, row, panels, onto, out);
+        }
+        if has_wide_vectors() {
+            // SAFETY: the processor has what the function is compiled for.
+            #[allow(unsafe_code, reason = "code for a processor feature is called after asking for it")]
+            return unsafe { wide(n_taps, row, panels, onto, out) };
+        }
+    }
+    plain(n_taps, row, panels, onto, out);
+}
+
+/// The column in which each row's product with a matrix, plus `bias`, is largest; the first of several. On this thread.
+pub(super) fn argmax<'a>(row: impl Fn(usize) -> &'a [f32], panels: &Panels, bias: &[f32], best: &mut [i64]) {
+    /// Both versions.
+    #[inline(always)]
+    fn plain<'a>(row: impl Fn(usize) -> &'a [f32], panels: &Panels, bias: &[f32], best: &mut [i64]) {
+        let mut leaders = vec![Leaders { values: [f32::NEG_INFINITY; LANES], columns: [0; LANES] }; best.len()];
+        let sink = Compare { leaders: &mut leaders, bias };
+        for_each_sum([best.len(), 1], |index, _| Some(row(index)), panels, sink);
+        for (best, leaders) in best.iter_mut().zip(&leaders) {
+            *best = leaders.first_best();
+        }
+    }
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx2,fma")]
+        fn wide<'a>(row: impl Fn(usize) -> &'a [f32], panels: &Panels, bias: &[f32], best: &mut [i64]) {
+            plain(row, panels, bias, best);
+        }
+        if has_wide_vectors() {
+            // SAFETY: the processor has what the function is compiled for.
+            #[allow(unsafe_code, reason = "code for a processor feature is called after asking for it")]
+            return unsafe { wide(row, panels, bias, best) };
+        }
+    }
+    plain(row, panels, bias, best);
+}
+
+/// Where the sums of a row with a panel go. A trait and no closure, so that it is always inlined and becomes vector
+/// instructions.
+trait Sink {
+    /// `column` is the panel's first.
+    fn take(&mut self, row: usize, column: usize, sums: &[f32; LANES]);
+}
+
+/// Writes sums to their places.
+struct Store<'a> {
+    onto: Onto<'a>,
+    out: Destination<'a>,
+    n_outputs: usize,
+}
+
+impl Sink for Store<'_> {
+    #[inline(always)]
+    fn take(&mut self, row: usize, column: usize, sums: &[f32; LANES]) {
+        let n_columns = (self.n_outputs - column).min(LANES);
+        let out = &mut self.out.values[row * self.out.stride + column..][..n_columns];
+        let mut lanes = *sums;
+        match self.onto {
+            Onto::Zero => {}
+            Onto::Bias(bias) => add_start(&mut lanes, &bias[column..]),
+            Onto::Old => add_start(&mut lanes, out),
+        }
+        match <&mut [f32; LANES]>::try_from(&mut *out) {
+            Ok(out) => *out = lanes,
+            Err(_) => out.iter_mut().zip(lanes).for_each(|(out, lane)| *out = lane),
+        }
+    }
+}
+
+/// Remembers the largest sums.
+struct Compare<'a> {
+    leaders: &'a mut [Leaders],
+    bias: &'a [f32],
+}
+
+impl Sink for Compare<'_> {
+    #[inline(always)]
+    fn take(&mut self, row: usize, column: usize, sums: &[f32; LANES]) {
+        self.leaders[row].compare(sums, column, &self.bias[column..]);
+    }
+}
+
+/// The largest value so far in every lane, and its column.
+#[derive(Clone)]
+struct Leaders {
+    values: [f32; LANES],
+    columns: [i32; LANES],
+}
+
+impl Leaders {
+    #[inline(always)]
+    fn compare(&mut self, sums: &[f32; LANES], column: usize, bias: &[f32]) {
+        // Columns that fill the last panel have no bias; there is none below this one.
+        let mut values = [f32::NEG_INFINITY; LANES];
+        fill_start(&mut values, bias);
+        values.iter_mut().zip(sums).for_each(|(value, sum)| *value += sum);
+        for lane in 0..LANES {
+            let is_better = values[lane] > self.values[lane];
+            self.values[lane] = if is_better { values[lane] } else { self.values[lane] };
+            self.columns[lane] = if is_better { (column + lane) as i32 } else { self.columns[lane] };
+        }
+    }
+
+    fn first_best(&self) -> i64 {
+        let highest = self.values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let best = self.values.iter().zip(&self.columns).filter(|(value, _)| **value >= highest);
+        i64::from(best.map(|(_, &column)| column).min().unwrap_or(0))
+    }
+}
+
+/// Hands every panel's sums of every row to `sink`.
+#[inline(always)]
+fn for_each_sum<'a>(
+    [n_rows, n_taps]: [usize; 2],
+    row: impl Fn(usize, usize) -> Option<&'a [f32]>,
+    panels: &Panels,
+    mut sink: impl Sink,
+) {
+    let n_inputs = panels.n_inputs / n_taps;
     let mut packed = vec![[0.0; TILE]; panels.n_inputs * n_rows.min(BLOCK).div_ceil(TILE)];
+    let mut is_there = vec![false; n_taps * BLOCK.div_ceil(TILE)];
     for first in (0..n_rows).step_by(BLOCK) {
         let n_block = (n_rows - first).min(BLOCK);
         // The rows are shared out evenly: tiles of 6 and 5 rows are faster than one of 6 and a rest of 2.
         let n_tiles = n_block.div_ceil(TILE);
-        let tile = |index: usize| n_block * index / n_tiles..n_block * (index + 1) / n_tiles;
-        for (index, packed) in packed.chunks_exact_mut(panels.n_inputs).take(n_tiles).enumerate() {
-            for (slot, index) in tile(index).enumerate() {
-                pack_row(|tap| row(first + index, tap), slot, packed);
-            }
+        let rows_of_tile = |tile: usize| n_block * tile / n_tiles..n_block * (tile + 1) / n_tiles;
+        let parts = packed.chunks_exact_mut(n_inputs).zip(&mut is_there).take(n_tiles * n_taps);
+        for (index, (packed, is_there)) in parts.enumerate() {
+            let (tile, tap) = (index / n_taps, index % n_taps);
+            *is_there = pack(rows_of_tile(tile).map(|index| row(first + index, tap)), packed);
         }
         for (panel_index, panel) in panels.values.chunks_exact(panels.n_inputs).enumerate() {
-            let column = panel_index * LANES;
-            let n_columns = (panels.n_outputs - column).min(LANES);
-            for (index, packed) in packed.chunks_exact(panels.n_inputs).take(n_tiles).enumerate() {
-                let rows = tile(index);
-                let sums = sums(packed, panel, rows.len());
+            for tile in 0..n_tiles {
+                let rows = rows_of_tile(tile);
+                let mut sums = [[0.0; LANES]; TILE];
+                for (tap, panel) in panel.chunks_exact(n_inputs).enumerate() {
+                    let part = tile * n_taps + tap;
+                    if is_there[part] {
+                        add_products(&packed[part * n_inputs..][..n_inputs], panel, rows.len(), &mut sums);
+                    }
+                }
                 for (row, sums) in rows.zip(&sums) {
-                    let out = &mut values[(first + row) * stride + column..][..n_columns];
-                    store(sums, onto, column, out);
+                    sink.take(first + row, panel_index * LANES, sums);
                 }
             }
         }
     }
 }
 
+/// Packs one part of a tile's rows, a number of each row side by side; returns whether any row has that part.
+#[inline(always)]
+fn pack<'a>(rows: impl Iterator<Item = Option<&'a [f32]>>, packed: &mut [[f32; TILE]]) -> bool {
+    let mut is_there = false;
+    for (slot, row) in rows.enumerate() {
+        match row {
+            Some(row) => packed.iter_mut().zip(row).for_each(|(lanes, &value)| lanes[slot] = value),
+            None => packed.iter_mut().for_each(|lanes| lanes[slot] = 0.0),
+        }
+        is_there |= row.is_some();
+    }
+    is_there
+}
+
+/// One tile: adds to `sums` the products of `n_rows` packed rows with a panel.
+fn add_products(packed: &[[f32; TILE]], panel: &[[f32; LANES]], n_rows: usize, sums: &mut [[f32; LANES]; TILE]) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        // Not inlined: alone, the loop has all registers for its sums.
+        #[inline(never)]
+        #[target_feature(enable = "avx2,fma")]
+        fn wide(packed: &[[f32; TILE]], panel: &[[f32; LANES]], n_rows: usize, sums: &mut [[f32; LANES]; TILE]) {
+            add_products_of::<true>(packed, panel, n_rows, sums);
+        }
+        if has_wide_vectors() {
+            // SAFETY: the processor has what the function is compiled for.
+            #[allow(unsafe_code, reason = "code for a processor feature is called after asking for it")]
+            return unsafe { wide(packed, panel, n_rows, sums) };
+        }
+    }
+    add_products_of::<HAS_FUSED>(packed, panel, n_rows, sums);
+}
+
+#[inline(always)]
+fn add_products_of<const FUSED: bool>(
+    packed: &[[f32; TILE]],
+    panel: &[[f32; LANES]],
+    n_rows: usize,
+    sums: &mut [[f32; LANES]; TILE],
+) {
+    match n_rows {
+        1 => accumulate::<1, FUSED>(packed, panel, sums),
+        2 => accumulate::<2, FUSED>(packed, panel, sums),
+        3 => accumulate::<3, FUSED>(packed, panel, sums),
+        4 => accumulate::<4, FUSED>(packed, panel, sums),
+        5 => accumulate::<5, FUSED>(packed, panel, sums),
+        _ => accumulate::<TILE, FUSED>(packed, panel, sums),
+    }
+}
+
+/// The inner loop. Its bounds are constants, so that the compiler keeps all sums in registers.
+#[inline(always)]
+fn accumulate<const ROWS: usize, const FUSED: bool>(
+    packed: &[[f32; TILE]],
+    panel: &[[f32; LANES]],
+    all: &mut [[f32; LANES]; TILE],
+) {
+    let mut sums = [[0.0_f32; LANES]; ROWS];
+    for (rows, lanes) in packed.iter().zip(panel) {
+        for (sums, &x) in sums.iter_mut().zip(rows) {
+            for (sum, &weight) in sums.iter_mut().zip(lanes) {
+                // Without the instruction, `mul_add` would call a slow routine.
+                *sum = if FUSED { x.mul_add(weight, *sum) } else { *sum + x * weight };
+            }
+        }
+    }
+    for (all, sums) in all.iter_mut().zip(&sums) {
+        all.iter_mut().zip(sums).for_each(|(all, sum)| *all += sum);
+    }
+}
+
 /// [`product`] for rows that lie side by side, shared among threads.
 pub(super) fn product_of_all<'a>(
-    row: impl Fn(usize, usize) -> &'a [f32] + Sync,
+    n_taps: usize,
+    row: impl Fn(usize, usize) -> Option<&'a [f32]> + Sync,
     panels: &Panels,
     onto: Onto<'_>,
     out: &mut [f32],
@@ -179,8 +410,8 @@ pub(super) fn product_of_all<'a>(
     let n_rows = out.len() / stride;
     let n_part = rows_of_part(n_rows, panels.n_inputs * panels.n_outputs);
     out.par_chunks_mut(n_part * stride).enumerate().for_each(|(part, values)| {
-        let n_rows = values.len() / stride;
-        product(|index, tap| row(part * n_part + index, tap), panels, onto, Destination { values, stride, n_rows });
+        let out = Destination { n_rows: values.len() / stride, values, stride };
+        product(n_taps, |index, tap| row(part * n_part + index, tap), panels, onto, out);
     });
 }
 
@@ -191,94 +422,13 @@ pub(super) fn rows_of_part(n_rows: usize, cost: usize) -> usize {
     n_rows.div_ceil(n_parts).max(1)
 }
 
-/// Copies the parts of a row into column `slot` of a packed tile.
-fn pack_row<'a>(row: impl Fn(usize) -> &'a [f32], slot: usize, packed: &mut [[f32; TILE]]) {
-    let mut rest = packed;
-    let mut tap = 0;
-    while !rest.is_empty() {
-        let part = row(tap);
-        let (here, after) = rest.split_at_mut(part.len());
-        for (lanes, &value) in here.iter_mut().zip(part) {
-            lanes[slot] = value;
-        }
-        rest = after;
-        tap += 1;
-    }
-}
-
-/// One tile: the sums of the products of `n_rows` packed rows with a panel.
-fn sums(packed: &[[f32; TILE]], panel: &[[f32; LANES]], n_rows: usize) -> [[f32; LANES]; TILE] {
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx2,fma")]
-        fn wide(packed: &[[f32; TILE]], panel: &[[f32; LANES]], n_rows: usize) -> [[f32; LANES]; TILE] {
-            sums_of_tile::<true>(packed, panel, n_rows)
-        }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            // SAFETY: the processor has what the function is compiled for.
-            #[allow(unsafe_code, reason = "code for a processor feature is called after asking for it")]
-            return unsafe { wide(packed, panel, n_rows) };
-        }
-    }
-    sums_of_tile::<{ cfg!(target_arch = "aarch64") }>(packed, panel, n_rows)
-}
-
-#[inline(always)]
-fn sums_of_tile<const FUSED: bool>(
-    packed: &[[f32; TILE]],
-    panel: &[[f32; LANES]],
-    n_rows: usize,
-) -> [[f32; LANES]; TILE] {
-    let mut all = [[0.0; LANES]; TILE];
-    match n_rows {
-        1 => all[..1].copy_from_slice(&accumulate::<1, FUSED>(packed, panel)),
-        2 => all[..2].copy_from_slice(&accumulate::<2, FUSED>(packed, panel)),
-        3 => all[..3].copy_from_slice(&accumulate::<3, FUSED>(packed, panel)),
-        4 => all[..4].copy_from_slice(&accumulate::<4, FUSED>(packed, panel)),
-        5 => all[..5].copy_from_slice(&accumulate::<5, FUSED>(packed, panel)),
-        _ => all = accumulate::<TILE, FUSED>(packed, panel),
-    }
-    all
-}
-
-/// The inner loop. Its bounds are constants, so that the compiler keeps all sums in registers.
-#[inline(always)]
-fn accumulate<const ROWS: usize, const FUSED: bool>(
-    packed: &[[f32; TILE]],
-    panel: &[[f32; LANES]],
-) -> [[f32; LANES]; ROWS] {
-    let mut sums = [[0.0_f32; LANES]; ROWS];
-    for (rows, lanes) in packed.iter().zip(panel) {
-        for (sums, &x) in sums.iter_mut().zip(rows) {
-            for (sum, &weight) in sums.iter_mut().zip(lanes) {
-                // Without the instruction, `mul_add` would call a slow routine.
-                *sum = if FUSED { x.mul_add(weight, *sum) } else { *sum + x * weight };
-            }
-        }
-    }
-    sums
-}
-
-fn store(sums: &[f32; LANES], onto: Onto<'_>, column: usize, out: &mut [f32]) {
-    let mut lanes = *sums;
-    match onto {
-        Onto::Zero => {}
-        Onto::Bias(bias) => add_start(&mut lanes, &bias[column..]),
-        Onto::Old => add_start(&mut lanes, out),
-    }
-    match <&mut [f32; LANES]>::try_from(&mut *out) {
-        Ok(out) => *out = lanes,
-        Err(_) => out.copy_from_slice(&lanes[..out.len()]),
-    }
-}
-
 /// Copies the first values, as many as there are lanes, or all of fewer.
 #[inline(always)]
 fn fill_start<const N: usize>(lanes: &mut [f32; N], values: &[f32]) {
     // A copy of known length is a few moves and not a call.
     match values.first_chunk() {
         Some(values) => *lanes = *values,
-        None => lanes[..values.len()].copy_from_slice(values),
+        None => lanes.iter_mut().zip(values).for_each(|(lane, value)| *lane = *value),
     }
 }
 
@@ -318,81 +468,98 @@ pub(super) struct RowShape {
 /// for any number of threads.
 pub(super) fn weight_gradient<'a, 'b>(
     shape: RowShape,
-    row: impl Fn(usize, usize) -> &'a [f32] + Sync,
+    row: impl Fn(usize, usize) -> Option<&'a [f32]> + Sync,
     n_outputs: usize,
     upstream: impl Fn(usize) -> &'b [f32] + Sync,
 ) -> WeightGradient {
     let RowShape { n_rows, n_taps, n_inputs } = shape;
-    let n_tiles = n_inputs.div_ceil(TILE);
-    let mut packed = vec![[0.0; TILE]; n_taps * n_tiles * n_rows];
-    packed.par_chunks_exact_mut(n_rows.max(1)).enumerate().for_each(|(index, packed)| {
-        let (tap, first) = (index / n_tiles, index % n_tiles * TILE);
-        for (index, lanes) in packed.iter_mut().enumerate() {
-            fill_start(lanes, &row(index, tap)[first..]);
-        }
+    let rows = packed_rows(shape, row);
+    let (panels, bias) = packed_upstream(n_rows, n_outputs, upstream);
+    let n_panels = n_outputs.div_ceil(LANES);
+    let mut columns = vec![[0.0; LANES]; n_panels * n_taps * n_inputs];
+    columns.par_chunks_mut(GROUP * n_taps * n_inputs).enumerate().for_each(|(group, columns)| {
+        let panels = panels.chunks_exact(n_panels * SUM_BLOCK).map(|block| &block[group * GROUP * SUM_BLOCK..]);
+        add_columns(shape, &rows, panels, columns);
     });
-    let groups: Vec<Columns> = (0..n_outputs.div_ceil(GROUP * LANES))
-        .into_par_iter()
-        .map(|group| {
-            let first = group * GROUP * LANES;
-            let n_columns = (n_outputs - first).min(GROUP * LANES);
-            columns_of_gradient(shape, &packed, n_columns, |row| &upstream(row)[first..first + n_columns])
-        })
-        .collect();
-    let panels = groups.iter().flat_map(|group| group.weight.chunks_exact(n_taps * n_inputs));
     let mut weight = vec![0.0; n_taps * n_inputs * n_outputs];
-    for (index, panel) in panels.enumerate() {
-        let first = index * LANES;
-        for (row, lanes) in weight.chunks_exact_mut(n_outputs).zip(panel) {
-            let row = &mut row[first..];
-            let n = row.len().min(LANES);
-            row[..n].copy_from_slice(&lanes[..n]);
+    for (panel, columns) in columns.chunks_exact(n_taps * n_inputs).enumerate() {
+        for (row, lanes) in weight.chunks_exact_mut(n_outputs).zip(columns) {
+            row[panel * LANES..].iter_mut().zip(lanes).for_each(|(value, lane)| *value = *lane);
         }
     }
-    let mut bias: Vec<f32> = groups.iter().flat_map(|group| group.bias.as_flattened()).copied().collect();
-    bias.truncate(n_outputs);
     WeightGradient { weight, bias }
 }
 
-/// Up to [`GROUP`] panels of a gradient.
-struct Columns {
-    /// One panel after the other, `taps * inputs` rows each.
-    weight: Vec<[f32; LANES]>,
-    /// One row for each panel.
-    bias: Vec<[f32; LANES]>,
-}
-
-fn columns_of_gradient<'b>(
+/// The rows in blocks of [`SUM_BLOCK`], each block one tile of inputs after the other: what one block of the sums reads lies
+/// in one piece, which the cache can hold.
+fn packed_rows<'a>(
     RowShape { n_rows, n_taps, n_inputs }: RowShape,
-    packed: &[[f32; TILE]],
-    n_columns: usize,
-    upstream: impl Fn(usize) -> &'b [f32],
-) -> Columns {
-    let n_panels = n_columns.div_ceil(LANES);
+    row: impl Fn(usize, usize) -> Option<&'a [f32]> + Sync,
+) -> Vec<[f32; TILE]> {
     let n_tiles = n_inputs.div_ceil(TILE);
-    let n_all = n_taps * n_inputs;
-    let mut columns = Columns { weight: vec![[0.0; LANES]; n_panels * n_all], bias: vec![[0.0; LANES]; n_panels] };
-    let mut panels = vec![[0.0; LANES]; n_panels * SUM_BLOCK];
-    for begin in (0..n_rows).step_by(SUM_BLOCK) {
-        let n_block = (n_rows - begin).min(SUM_BLOCK);
-        for row in 0..n_block {
-            for (index, values) in upstream(begin + row).chunks(LANES).enumerate() {
-                let lanes = &mut panels[index * SUM_BLOCK + row];
-                fill_start(lanes, values);
-                add_start(&mut columns.bias[index], lanes);
+    let n_parts = n_taps * n_tiles;
+    let mut packed = vec![[0.0; TILE]; n_rows.div_ceil(SUM_BLOCK) * n_parts * SUM_BLOCK];
+    packed.par_chunks_exact_mut(SUM_BLOCK).enumerate().for_each(|(index, packed)| {
+        let (begin, part) = (index / n_parts * SUM_BLOCK, index % n_parts);
+        let (tap, first) = (part / n_tiles, part % n_tiles * TILE);
+        for (index, lanes) in packed.iter_mut().take(n_rows - begin).enumerate() {
+            if let Some(part) = row(begin + index, tap) {
+                fill_start(lanes, &part[first..]);
             }
         }
-        for (index, packed) in packed.chunks_exact(n_rows).enumerate() {
-            let (tap, input) = (index / n_tiles, index % n_tiles * TILE);
-            let n_inputs_here = (n_inputs - input).min(TILE);
-            for (index, panel) in panels.chunks_exact(SUM_BLOCK).enumerate() {
-                let sums = sums(&packed[begin..begin + n_block], &panel[..n_block], n_inputs_here);
-                let rows = &mut columns.weight[index * n_all + tap * n_inputs + input..][..n_inputs_here];
-                rows.iter_mut().zip(&sums).for_each(|(row, sums)| add_start(row, sums));
+    });
+    packed
+}
+
+/// What comes from above in the same blocks, each one panel of outputs after the other, and the sum over all rows.
+fn packed_upstream<'b>(
+    n_rows: usize,
+    n_outputs: usize,
+    upstream: impl Fn(usize) -> &'b [f32] + Sync,
+) -> (Vec<[f32; LANES]>, Vec<f32>) {
+    let n_panels = n_outputs.div_ceil(LANES);
+    let n_blocks = n_rows.div_ceil(SUM_BLOCK);
+    let mut panels = vec![[0.0; LANES]; n_blocks * n_panels * SUM_BLOCK];
+    let mut sums = vec![0.0; n_blocks * n_outputs];
+    let blocks = panels.par_chunks_exact_mut(n_panels * SUM_BLOCK).zip(sums.par_chunks_exact_mut(n_outputs));
+    blocks.enumerate().for_each(|(block, (panels, sums))| {
+        let begin = block * SUM_BLOCK;
+        for row in 0..(n_rows - begin).min(SUM_BLOCK) {
+            let values = upstream(begin + row);
+            sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+            for (panel, values) in values.chunks(LANES).enumerate() {
+                fill_start(&mut panels[panel * SUM_BLOCK + row], values);
+            }
+        }
+    });
+    let mut total = vec![0.0; n_outputs];
+    for sums in sums.chunks_exact(n_outputs) {
+        total.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
+    }
+    (panels, total)
+}
+
+/// Adds up some panels of a gradient, `taps * inputs` rows each; `panels` shows for each block those panels from above.
+fn add_columns<'b>(
+    RowShape { n_rows, n_taps, n_inputs }: RowShape,
+    rows: &[[f32; TILE]],
+    panels: impl Iterator<Item = &'b [[f32; LANES]]>,
+    columns: &mut [[f32; LANES]],
+) {
+    let n_tiles = n_inputs.div_ceil(TILE);
+    for (block, (rows, panels)) in rows.chunks_exact(n_taps * n_tiles * SUM_BLOCK).zip(panels).enumerate() {
+        let n_block = (n_rows - block * SUM_BLOCK).min(SUM_BLOCK);
+        for (panel, columns) in panels.chunks_exact(SUM_BLOCK).zip(columns.chunks_exact_mut(n_taps * n_inputs)) {
+            for (part, rows) in rows.chunks_exact(SUM_BLOCK).enumerate() {
+                let (tap, input) = (part / n_tiles, part % n_tiles * TILE);
+                let n_here = (n_inputs - input).min(TILE);
+                let mut sums = [[0.0; LANES]; TILE];
+                add_products(&rows[..n_block], &panel[..n_block], n_here, &mut sums);
+                let columns = &mut columns[tap * n_inputs + input..][..n_here];
+                columns.iter_mut().zip(&sums).for_each(|(column, sums)| add_start(column, sums));
             }
         }
     }
-    columns
 }
 
 #[cfg(test)]
@@ -414,7 +581,7 @@ mod tests {
             let n_all = n_taps * n_inputs;
             let (rows, weights) = (numbers(n_rows * n_all, 1), numbers(n_all * n_outputs, 2));
             let (bias, old) = (numbers(n_outputs, 3), numbers(n_rows * n_outputs, 4));
-            let part = |row: usize, tap: usize| &rows[row * n_all + tap * n_inputs..][..n_inputs];
+            let part = |row: usize, tap: usize| Some(&rows[row * n_all + tap * n_inputs..][..n_inputs]);
             let transposed: Vec<f32> =
                 (0..n_outputs * n_all).map(|index| weights[index % n_all * n_outputs + index / n_all]).collect();
             let packings = [
@@ -426,7 +593,7 @@ mod tests {
                     (Onto::Zero, None), (Onto::Bias(&bias), Some(&bias)), (Onto::Old, Some(&old)),
                 ] {
                     let mut out = old.clone();
-                    product_of_all(part, panels, onto, &mut out);
+                    product_of_all(n_taps, part, panels, onto, &mut out);
                     for (index, &found) in out.iter().enumerate() {
                         let (row, column) = (index / n_outputs, index % n_outputs);
                         let sum: f32 =
@@ -438,13 +605,31 @@ mod tests {
         }
 
         #[test]
+        fn the_largest_product_is_found(n_rows in 1_usize..60, n_inputs in 1_usize..20, n_outputs in 1_usize..40) {
+            let (rows, weights) = (numbers(n_rows * n_inputs, 1), numbers(n_outputs * n_inputs, 2));
+            let bias = numbers(n_outputs, 3);
+            let mut best = vec![0; n_rows];
+            let panels = Panels::of_transpose(Matrix::new(&weights, n_inputs));
+            argmax(|row| &rows[row * n_inputs..][..n_inputs], &panels, &bias, &mut best);
+            for (row, &best) in rows.chunks_exact(n_inputs).zip(&best) {
+                let value = |column: usize| {
+                    let weights = &weights[column * n_inputs..][..n_inputs];
+                    bias[column] + row.iter().zip(weights).map(|(x, weight)| x * weight).sum::<f32>()
+                };
+                for column in 0..n_outputs {
+                    prop_assert!(value(column) < value(best as usize) || (column as i64 >= best && value(column) <= value(best as usize)));
+                }
+            }
+        }
+
+        #[test]
         fn weight_gradients_agree_with_sums_by_hand(
             n_rows in 1_usize..300, n_taps in 1_usize..3, n_inputs in 1_usize..15, n_outputs in 1_usize..35,
         ) {
             let n_all = n_taps * n_inputs;
             let (rows, upstream) = (numbers(n_rows * n_all, 1), numbers(n_rows * n_outputs, 2));
             let shape = RowShape { n_rows, n_taps, n_inputs };
-            let part = |row: usize, tap: usize| &rows[row * n_all + tap * n_inputs..][..n_inputs];
+            let part = |row: usize, tap: usize| Some(&rows[row * n_all + tap * n_inputs..][..n_inputs]);
             let found = weight_gradient(shape, part, n_outputs, |row| &upstream[row * n_outputs..][..n_outputs]);
             for (index, &found) in found.weight.iter().enumerate() {
                 let (input, column) = (index / n_outputs, index % n_outputs);

@@ -134,7 +134,7 @@ impl Acting {
 
     pub(crate) fn new(torso: &TorsoConfig, vocabulary: usize, device: &Device) -> Self {
         let texts = texts(vocabulary, STEPS);
-        Self { network: network(torso, vocabulary, device), texts, device: device.clone() }
+        Self { network: network(torso, vocabulary, device).for_acting(), texts, device: device.clone() }
     }
 
     /// Q-values of every prefix, the text read once.
@@ -167,7 +167,7 @@ impl Reading {
 
     /// Reads `position` tokens.
     pub(crate) fn new(torso: &TorsoConfig, position: usize, device: &Device) -> Self {
-        let network = network(torso, POSITION_VOCABULARY, device);
+        let network = network(torso, POSITION_VOCABULARY, device).for_acting();
         let texts = texts(POSITION_VOCABULARY, position + 1);
         let (state, _) = network.start(&prefix(&texts, position, device));
         Self { network, state, next: token(&texts, position, device) }
