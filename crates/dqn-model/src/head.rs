@@ -258,7 +258,8 @@ impl Head {
         let (weight, bias) = self.parameters();
         match self.distribution {
             Distribution::Categorical { .. } => None,
-            Distribution::Mean => Some((weight, bias)),
+            // Implicit quantiles meet a head of means, at features that already hold the levels.
+            Distribution::Mean | Distribution::Implicit { .. } => Some((weight, bias)),
             // The mean of linear answers is the answer of the mean weights.
             Distribution::Quantile { .. } => {
                 let width = weight.dims()[1];

@@ -113,6 +113,7 @@ pub struct TextQNetwork {
 
 /// What values the actions.
 #[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant, reason = "a network holds one of them, once")]
 enum ActionValues {
     /// Weights of each action's own.
     Linear(Head),
@@ -189,7 +190,9 @@ impl QNetwork for TextQNetwork {
     fn best_actions(&self, features: Tensor<3>, mask: Option<Tensor<3>>) -> Tensor<2, Int> {
         let [batch, states, width] = features.dims();
         let found = match (&self.values, &mask) {
-            (ActionValues::Linear(head), None) => head.best_actions(&features.clone().reshape([batch * states, width])),
+            (ActionValues::Linear(head), None) => {
+                head.best_actions(&self.acting_features(features.clone().reshape([batch * states, width])))
+            }
             _ => None,
         };
         match found {

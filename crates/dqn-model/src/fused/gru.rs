@@ -153,7 +153,8 @@ pub(super) fn backward(
     let input = |place: usize, _: usize| Some(&inputs[place * n_inputs..][..n_inputs]);
     let of_reset_update = weight_gradient(rows, input, 2 * width, |place| gate(place, 1, 2));
     let of_candidate = weight_gradient(rows, input, width, |place| gate(place, 0, 1));
-    let before = |place: usize, _: usize| (place % time > 0).then(|| &hidden[(place - 1) * width..][..width]);
+    let before =
+        |place: usize, _: usize| (!place.is_multiple_of(time)).then(|| &hidden[(place - 1) * width..][..width]);
     let rows = RowShape { n_inputs: width, ..rows };
     let recurrent = weight_gradient(rows, before, 3 * width, |place| gate(place, 1, 3));
     Gradients {

@@ -153,7 +153,8 @@ pub(super) fn backward(
 
     let rows = RowShape { n_rows: batch * time, n_taps: 1, n_inputs };
     let of_input = weight_gradient(rows, |place, _| Some(&inputs[place * n_inputs..][..n_inputs]), 4 * width, gate);
-    let before = |place: usize, _: usize| (place % time > 0).then(|| &hidden[(place - 1) * width..][..width]);
+    let before =
+        |place: usize, _: usize| (!place.is_multiple_of(time)).then(|| &hidden[(place - 1) * width..][..width]);
     let recurrent = weight_gradient(RowShape { n_inputs: width, ..rows }, before, 4 * width, gate);
     Gradients {
         inputs: input_gradient,

@@ -274,9 +274,9 @@ impl Leaders {
         let mut values = [f32::NEG_INFINITY; LANES];
         fill_start(&mut values, bias);
         values.iter_mut().zip(sums).for_each(|(value, sum)| *value += sum);
-        for lane in 0..LANES {
-            let is_better = values[lane] > self.values[lane];
-            self.values[lane] = if is_better { values[lane] } else { self.values[lane] };
+        for (lane, &value) in values.iter().enumerate() {
+            let is_better = value > self.values[lane];
+            self.values[lane] = if is_better { value } else { self.values[lane] };
             self.columns[lane] = if is_better { (column + lane) as i32 } else { self.columns[lane] };
         }
     }
