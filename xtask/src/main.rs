@@ -10,6 +10,7 @@ mod data;
 mod docs;
 mod process;
 mod smoke;
+mod table;
 mod tidy;
 mod variants;
 
@@ -41,6 +42,8 @@ enum Verb {
     Tidy,
     /// Train, evaluate and generate with the real program on every file of configs/smoke.
     Smoke(smoke::Options),
+    /// Train every row of a file of configs/tables with every seed, and write the page to docs/tables.
+    Table(table::Options),
     /// The texts in data/ and the data sets a user can bring.
     Data {
         #[command(subcommand)]
@@ -93,6 +96,7 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Test { arguments } => ci::test(&root, &arguments),
         Verb::Tidy => tidy::run(&root),
         Verb::Smoke(options) => smoke::run(&root, &options),
+        Verb::Table(options) => table::run(&root, &options),
         Verb::Data { verb: DataVerb::List } => data::list(&root),
         Verb::Data { verb: DataVerb::Prepare { name, from } } => data::prepare(&root, &name, &from),
         Verb::Data { verb: DataVerb::Verify } => data::verify(&root),

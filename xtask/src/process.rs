@@ -126,11 +126,30 @@ impl Program {
             };
             Tool::new(root, &build).run()?;
         }
-        let executable = target_folder(root)?.join("debug").join(format!("dqn-cli{}", std::env::consts::EXE_SUFFIX));
+        Self::find(root, "debug", "cargo build --workspace")
+    }
+
+    /// The program of the release profile, for runs whose time matters.
+    pub(crate) fn release(root: &Path, built: Built) -> Result<Self> {
+        const BUILD: &str = "cargo build --release --workspace";
+        if built == Built::Now {
+            Tool::new(root, BUILD).run()?;
+        }
+        Self::find(root, "release", BUILD)
+    }
+
+    /// What a build left in the folder of its profile.
+    fn find(root: &Path, profile: &str, build: &str) -> Result<Self> {
+        let executable = target_folder(root)?.join(profile).join(format!("dqn-cli{}", std::env::consts::EXE_SUFFIX));
         if !executable.is_file() {
-            bail!("{} is missing; build it with `cargo build --workspace`", executable.display());
+            bail!("{} is missing; build it with `{build}`", executable.display());
         }
         Ok(Self { root: root.to_path_buf(), executable })
+    }
+
+    /// Where it lies.
+    pub(crate) fn executable(&self) -> &Path {
+        &self.executable
     }
 
     /// Runs `dqn-cli ARGUMENTS` and returns what it printed; its complaint becomes the error.

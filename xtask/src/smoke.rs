@@ -68,6 +68,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
         reports.push(report);
     }
     print!("{}", table(&reports));
+    println!("{} rows of configs/tables are sound", crate::table::check_all(root, &program)?);
     Ok(())
 }
 
