@@ -23,10 +23,10 @@ pub(crate) struct RunReport<'a> {
 pub(crate) struct Speed {
     /// Seconds of training and of the evaluations in between.
     pub(crate) wall_seconds: f64,
-    /// Actions taken in a second of acting; each writes a token or more.
-    pub(crate) acting_steps_per_second: f64,
+    /// Actions taken in a second of acting; each writes a token or more. Absent where the run learned from text.
+    pub(crate) acting_steps_per_second: Option<f64>,
     /// Actions taken in a second of the whole.
-    pub(crate) steps_per_second: f64,
+    pub(crate) steps_per_second: Option<f64>,
 }
 
 impl Speed {
@@ -40,12 +40,12 @@ impl Speed {
                 n_steps = record.step;
             }
         }
-        let speed = Self {
+        let rate = |n_steps: u64, seconds: f64| (n_steps > 0 && seconds > 0.0).then(|| n_steps as f64 / seconds);
+        Some(Self {
             wall_seconds: last.wall_seconds,
-            acting_steps_per_second: n_steps as f64 / acting_seconds,
-            steps_per_second: last.step as f64 / last.wall_seconds,
-        };
-        (acting_seconds > 0.0 && last.wall_seconds > 0.0).then_some(speed)
+            acting_steps_per_second: rate(n_steps, acting_seconds),
+            steps_per_second: rate(last.step, last.wall_seconds),
+        })
     }
 }
 
@@ -95,10 +95,11 @@ pub(crate) fn text(RunReport { speed, report }: &RunReport<'_>) -> String {
     }
     facts.push(format!("Learned from {episodes} episodes of {steps} steps, in {updates} updates"));
     if let Some(Speed { wall_seconds, acting_steps_per_second, steps_per_second }) = speed {
-        facts.push(format!(
-            "Wall time {wall_seconds:.1} s; {steps_per_second:.0} steps/s, and {acting_steps_per_second:.0} \
-             steps/s of the time spent acting"
-        ));
+        let mut fact = format!("Wall time {wall_seconds:.1} s");
+        if let (Some(whole), Some(acting)) = (steps_per_second, acting_steps_per_second) {
+            fact += &format!("; {whole:.0} steps/s, and {acting:.0} steps/s of the time spent acting");
+        }
+        facts.push(fact);
     }
     blocks.push(facts.join("\n"));
     blocks.extend(samples(report));
@@ -209,15 +210,17 @@ mod tests {
     fn speed_weighs_rounds_by_their_time() {
         // 100 tokens in 1 s and 300 tokens in 1 s of acting; 400 in 4 s of everything.
         let records = [record(100, 1.5, Some(100.0)), record(100, 2.0, None), record(400, 4.0, Some(300.0))];
-        let expected = Speed { wall_seconds: 4.0, acting_steps_per_second: 200.0, steps_per_second: 100.0 };
+        let expected = Speed { wall_seconds: 4.0, acting_steps_per_second: Some(200.0), steps_per_second: Some(100.0) };
         assert_eq!(Speed::of(&records), Some(expected));
         assert_eq!(Speed::of(&[]), None);
-        assert_eq!(Speed::of(&[record(0, 1.0, None)]), None);
+        let of_text = Speed { wall_seconds: 1.0, acting_steps_per_second: None, steps_per_second: None };
+        assert_eq!(Speed::of(&[record(0, 1.0, None)]), Some(of_text));
     }
 
     #[test]
     fn the_text_has_a_block_for_each_split_and_the_facts() {
-        let speed = Some(Speed { wall_seconds: 12.0, acting_steps_per_second: 900.0, steps_per_second: 53.3 });
+        let speed =
+            Some(Speed { wall_seconds: 12.0, acting_steps_per_second: Some(900.0), steps_per_second: Some(53.3) });
         let text = text(&RunReport { speed, report: &report() });
         let places: Vec<usize> = [
             "On train prompts (2 episodes):",
