@@ -1,6 +1,6 @@
 //! The value of a state, from the values of its actions.
 
-use burn::tensor::{Int, Tensor};
+use burn::tensor::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -42,20 +42,13 @@ impl Bootstrap {
     pub fn needs_prior(&self) -> bool {
         matches!(self, Bootstrap::Kl { .. })
     }
-
-    /// Whether the values need the online network's answer.
-    pub fn needs_online(&self) -> bool {
-        matches!(self, Bootstrap::Double {})
-    }
 }
 
-/// What the value of a state is estimated from.
+/// What the soft value of a state is made of.
 #[derive(Clone, Debug)]
 pub struct StateValues {
     /// Values of the target network, or of any that is to be its own judge: `[batch, states, actions]`.
-    pub q_target: Tensor<3>,
-    /// Values of the online network, where [`Bootstrap::needs_online`]: `[batch, states, actions]`.
-    pub q_online: Option<Tensor<3>>,
+    pub q: Tensor<3>,
     /// The prior's log-probabilities, where [`Bootstrap::needs_prior`]: `[batch, states, actions]`.
     pub log_prior: Option<Tensor<3>>,
     /// 0 for allowed actions, a very small number for others: `[batch, states, actions]`.
@@ -63,44 +56,20 @@ pub struct StateValues {
 }
 
 impl StateValues {
-    /// The value of every state.
+    /// The soft value of every state, under the prior where there is one.
     ///
     /// # Shapes
     /// - returns `[batch, states]`
-    ///
-    /// # Panics
-    /// When a part that `bootstrap` needs is missing.
-    pub fn value(&self, bootstrap: Bootstrap) -> Tensor<2> {
-        match bootstrap {
-            Bootstrap::Max {} => max_value(self.masked(self.q_target.clone())),
-            Bootstrap::Double {} => {
-                let q_online = self.q_online.clone().expect("double Q-learning needs the online network's values");
-                double_value(self.q_target.clone(), self.masked(q_online))
-            }
-            Bootstrap::Kl { temperature } => {
-                let log_prior = self.log_prior.clone().expect("KL control needs the prior's log-probabilities");
-                kl_value(self.q_target.clone(), self.masked(log_prior), temperature)
-            }
-            Bootstrap::Soft { temperature } => soft_value(self.masked(self.q_target.clone()), temperature),
+    pub fn value(&self, temperature: f64) -> Tensor<2> {
+        match &self.log_prior {
+            Some(log_prior) => kl_value(self.q.clone(), self.masked(log_prior.clone()), temperature),
+            None => soft_value(self.masked_values(), temperature),
         }
     }
 
-    /// The action whose value `max` and `double` take: `[batch, states]`.
-    ///
-    /// # Panics
-    /// When `bootstrap` is soft, and has no such action.
-    pub fn best_actions(&self, bootstrap: Bootstrap) -> Tensor<2, Int> {
-        let judge = match bootstrap {
-            Bootstrap::Max {} => self.q_target.clone(),
-            Bootstrap::Double {} => self.q_online.clone().expect("double Q-learning needs the online network's values"),
-            Bootstrap::Kl { .. } | Bootstrap::Soft { .. } => panic!("a soft value weighs all actions"),
-        };
-        self.masked(judge).argmax(2).squeeze_dim(2)
-    }
-
-    /// The target network's values, those of forbidden actions very small: `[batch, states, actions]`.
+    /// The values, those of forbidden actions very small: `[batch, states, actions]`.
     pub fn masked_values(&self) -> Tensor<3> {
-        self.masked(self.q_target.clone())
+        self.masked(self.q.clone())
     }
 
     /// Adds the mask, where there is one.
@@ -112,40 +81,10 @@ impl StateValues {
     }
 }
 
-/// The value of the best action.
-///
-/// ```text
-/// V(s) = max_a Q_target(s, a)
-/// ```
-///
-/// Source: Mnih et al. 2015, algorithm 1.
-///
-/// # Shapes
-/// - `q_target`: `[batch, states, actions]`
-/// - returns `[batch, states]`
-pub fn max_value(q_target: Tensor<3>) -> Tensor<2> {
-    q_target.max_dim(2).squeeze_dim(2)
-}
-
-/// The target network's value of the action the online network prefers.
-///
-/// ```text
-/// V(s) = Q_target(s, argmax_a Q_online(s, a))
-/// ```
-///
-/// Source: van Hasselt et al. 2016, eq. 4.
-///
-/// # Shapes
-/// - both: `[batch, states, actions]`
-/// - returns `[batch, states]`
-pub fn double_value(q_target: Tensor<3>, q_online: Tensor<3>) -> Tensor<2> {
-    q_target.gather(2, q_online.argmax(2)).squeeze_dim(2)
-}
-
 /// The soft value under a prior.
 ///
 /// ```text
-/// V(s) = temperature * log sum_a prior(a | s) exp(Q_target(s, a) / temperature)
+/// V(s) = temperature * log sum_a prior(a | s) exp(Q(s, a) / temperature)
 /// ```
 ///
 /// Source: Jaques et al. 2017, section 3.3 (the Psi-learning target); Todorov 2006.
@@ -153,8 +92,8 @@ pub fn double_value(q_target: Tensor<3>, q_online: Tensor<3>) -> Tensor<2> {
 /// # Shapes
 /// - both: `[batch, states, actions]`
 /// - returns `[batch, states]`
-pub fn kl_value(q_target: Tensor<3>, log_prior: Tensor<3>, temperature: f64) -> Tensor<2> {
-    log_sum_exp(q_target.div_scalar(temperature) + log_prior).mul_scalar(temperature)
+pub fn kl_value(q: Tensor<3>, log_prior: Tensor<3>, temperature: f64) -> Tensor<2> {
+    log_sum_exp(q.div_scalar(temperature) + log_prior).mul_scalar(temperature)
 }
 
 /// The soft value.
@@ -185,30 +124,20 @@ mod tests {
 
     use super::*;
 
-    const Q_TARGET: [[[f32; 3]; 2]; 1] = [[[1.0, 3.0, 2.0], [0.0, -1.0, -2.0]]];
-    const Q_ONLINE: [[[f32; 3]; 2]; 1] = [[[9.0, 0.0, 1.0], [0.0, 5.0, 9.0]]];
+    const Q: [[[f32; 3]; 2]; 1] = [[[1.0, 3.0, 2.0], [0.0, -1.0, -2.0]]];
     const MASK: [[[f32; 3]; 2]; 1] = [[[0.0, -1e9, 0.0], [0.0, 0.0, -1e9]]];
 
-    fn check(bootstrap: Bootstrap, log_prior: Option<[f32; 3]>, masked: bool, expected: [f32; 2]) {
+    fn check(temperature: f64, log_prior: Option<[f32; 3]>, masked: bool, expected: [f32; 2]) {
         let device = Device::flex();
         let values = StateValues {
-            q_target: Tensor::from_data(Q_TARGET, &device),
-            q_online: Some(Tensor::from_data(Q_ONLINE, &device)),
+            q: Tensor::from_data(Q, &device),
             log_prior: log_prior.map(|row| Tensor::from_data([[row, row]], &device)),
             mask: masked.then(|| Tensor::from_data(MASK, &device)),
         };
-        let found: Vec<f32> = values.value(bootstrap).try_into_vec_as().unwrap();
+        let found: Vec<f32> = values.value(temperature).try_into_vec_as().unwrap();
         for (found, expected) in found.iter().zip(expected) {
-            assert!((found - expected).abs() < 3e-5, "{bootstrap:?}: {found} instead of {expected}");
+            assert!((found - expected).abs() < 3e-5, "temperature {temperature}: {found} instead of {expected}");
         }
-    }
-
-    #[test]
-    fn max_and_double_by_hand() {
-        check(Bootstrap::Max {}, None, false, [3.0, 0.0]);
-        check(Bootstrap::Max {}, None, true, [2.0, 0.0]);
-        check(Bootstrap::Double {}, None, false, [1.0, -2.0]);
-        check(Bootstrap::Double {}, None, true, [1.0, -1.0]);
     }
 
     #[test]
@@ -218,9 +147,9 @@ mod tests {
         let e = std::f32::consts::E;
         let first = (e / 2.0 + e.powi(3) / 4.0 + e.powi(2) / 4.0).ln();
         let second = (0.5 + e.powi(-1) / 4.0 + e.powi(-2) / 4.0).ln();
-        check(Bootstrap::Kl { temperature: 1.0 }, Some(prior), false, [first, second]);
+        check(1.0, Some(prior), false, [first, second]);
         let without_masked = [(e / 2.0 + e.powi(2) / 4.0).ln(), (0.5 + e.powi(-1) / 4.0).ln()];
-        check(Bootstrap::Kl { temperature: 1.0 }, Some(prior), true, without_masked);
+        check(1.0, Some(prior), true, without_masked);
     }
 
     #[test]
@@ -228,18 +157,12 @@ mod tests {
         let ln_2 = std::f32::consts::LN_2;
         let e = std::f32::consts::E;
         let first = 2.0 * ((0.5_f32).exp() + (1.5_f32).exp() + e).ln();
-        check(
-            Bootstrap::Soft { temperature: 2.0 },
-            None,
-            false,
-            [first, 2.0 * (1.0 + (-0.5_f32).exp() + e.recip()).ln()],
-        );
-        check(Bootstrap::Soft { temperature: 1e-7 }, None, true, [2.0, 0.0]);
+        check(2.0, None, false, [first, 2.0 * (1.0 + (-0.5_f32).exp() + e.recip()).ln()]);
+        check(1e-7, None, true, [2.0, 0.0]);
         // A uniform prior of two actions in place of none costs temperature * log 2.
-        let prior = Bootstrap::Kl { temperature: 1.0 };
         let pair = (e + e.powi(2)).ln() - ln_2;
         let second = (1.0 + e.recip()).ln() - ln_2;
-        check(prior, Some([-ln_2; 3]), true, [pair, second]);
+        check(1.0, Some([-ln_2; 3]), true, [pair, second]);
     }
 
     #[test]
@@ -247,7 +170,7 @@ mod tests {
         let prior = [0.5_f32.ln(), 0.25_f32.ln(), 0.25_f32.ln()];
         // To second order the value is the mean plus the variance over twice the temperature.
         let second_order = [1.75 + 0.6875 / 200.0, -0.75 + 0.6875 / 200.0];
-        check(Bootstrap::Kl { temperature: 100.0 }, Some(prior), false, second_order);
-        check(Bootstrap::Kl { temperature: 1e-7 }, Some(prior), false, [3.0, 0.0]);
+        check(100.0, Some(prior), false, second_order);
+        check(1e-7, Some(prior), false, [3.0, 0.0]);
     }
 }

@@ -86,7 +86,7 @@ impl Distribution {
     }
 
     /// The returns that a categorical distribution gives probabilities to: `[atoms]`.
-    fn support(low: f64, high: f64, n_atoms: usize, device: &Device) -> Tensor<1> {
+    pub fn support(low: f64, high: f64, n_atoms: usize, device: &Device) -> Tensor<1> {
         let spacing = (high - low) / (n_atoms - 1) as f64;
         let atoms: Vec<f32> = (0..n_atoms).map(|atom| (low + spacing * atom as f64) as f32).collect();
         Tensor::from_data(TensorData::new(atoms, [n_atoms]), device)

@@ -94,16 +94,17 @@ impl<N: QNetwork> DqnLearner<N> {
     /// TD targets of all steps: `[batch, steps]`.
     fn targets(&self, batch: &DeviceBatch, online_features: &Tensor<3>) -> Tensor<2> {
         let DqnConfig { bootstrap, n_step, discount, .. } = self.config;
-        let (values, own, later) = match bootstrap {
-            Bootstrap::Double {} => (self.double_values(batch, online_features), None, None),
-            _ => {
-                let states = self.target_states(batch, online_features).1;
-                let values = states.value(bootstrap);
-                let (own, later) = match bootstrap.temperature() {
-                    Some(temperature) => self.soft_extras(batch, &states, &values, temperature),
-                    None => (None, None),
-                };
+        let (values, own, later) = match bootstrap.temperature() {
+            Some(temperature) => {
+                let states = self.target_states(batch);
+                let values = states.value(temperature);
+                let (own, later) = self.soft_extras(batch, &states, &values, temperature);
                 (values, own, later)
+            }
+            None => {
+                let features = self.target.features(&batch.input);
+                let best = self.best_actions(batch, &features, online_features);
+                (self.target.q_taken(features, best), None, None)
             }
         };
         let rescaling = self.config.value_rescaling;
@@ -138,24 +139,28 @@ impl<N: QNetwork> DqnLearner<N> {
         }
     }
 
-    /// [`Bootstrap::Double`], for which the target network values one action of each state and not all.
-    fn double_values(&self, batch: &DeviceBatch, online_features: &Tensor<3>) -> Tensor<2> {
-        let best = self.online.valid().best_actions(online_features.clone().inner(), batch.mask.clone());
-        self.target.q_taken(self.target.features(&batch.input), best)
+    /// The action whose value [`Bootstrap::Max`] and [`Bootstrap::Double`] take in each state: `[batch, states]`.
+    fn best_actions(
+        &self,
+        batch: &DeviceBatch,
+        target_features: &Tensor<3>,
+        online_features: &Tensor<3>,
+    ) -> Tensor<2, Int> {
+        let mask = batch.mask.clone();
+        match self.config.bootstrap {
+            Bootstrap::Max {} => self.target.best_actions(target_features.clone(), mask),
+            Bootstrap::Double {} => self.online.valid().best_actions(online_features.clone().inner(), mask),
+            Bootstrap::Kl { .. } | Bootstrap::Soft { .. } => panic!("a soft value weighs all actions"),
+        }
     }
 
-    /// The target network's features and view of all states, with the online network's values where the bootstrap needs
-    /// them.
-    fn target_states(&self, batch: &DeviceBatch, online_features: &Tensor<3>) -> (Tensor<3>, StateValues) {
-        let features = self.target.features(&batch.input);
-        let needs_online = self.config.bootstrap.needs_online();
-        let states = StateValues {
-            q_target: self.target.q_values(features.clone()),
-            q_online: needs_online.then(|| self.online.valid().q_values(online_features.clone().inner())),
+    /// The target network's view of all states.
+    fn target_states(&self, batch: &DeviceBatch) -> StateValues {
+        StateValues {
+            q: self.target.q_values(self.target.features(&batch.input)),
             log_prior: batch.log_prior.clone(),
             mask: batch.mask.clone(),
-        };
-        (features, states)
+        }
     }
 
     /// The online network's own view, with its graph, of the states that `features` are of, the first of each window.
@@ -165,7 +170,7 @@ impl<N: QNetwork> DqnLearner<N> {
             part.as_ref().map(|part| Tensor::from_inner(part.clone().narrow(1, 0, n_states)))
         };
         let (log_prior, mask) = (lifted(&batch.log_prior), lifted(&batch.mask));
-        StateValues { q_target: self.online.q_values(features), q_online: None, log_prior, mask }
+        StateValues { q: self.online.q_values(features), log_prior, mask }
     }
 
     /// What the action taken in each state earns besides its reward, as the first step of a return (the Munchausen
@@ -184,13 +189,11 @@ impl<N: QNetwork> DqnLearner<N> {
         let gathered =
             |of: &Tensor<3>| of.clone().gather(2, batch.state_actions.clone().unsqueeze_dim(2)).squeeze_dim(2);
         // temperature * log(pi(a) / prior(a)), or temperature * log pi(a) without a prior.
-        let log_ratio: Tensor<2> = gathered(&states.q_target) - values.clone();
+        let log_ratio: Tensor<2> = gathered(&states.q) - values.clone();
         let own = self.config.munchausen.map(|Munchausen { alpha, floor }| {
-            let log_policy = match (&states.log_prior, self.config.bootstrap) {
-                (Some(log_prior), Bootstrap::Kl { .. }) => {
-                    log_ratio.clone() + gathered(log_prior).mul_scalar(temperature)
-                }
-                _ => log_ratio.clone(),
+            let log_policy = match &states.log_prior {
+                Some(log_prior) => log_ratio.clone() + gathered(log_prior).mul_scalar(temperature),
+                None => log_ratio.clone(),
             };
             log_policy.clamp(floor, 0.0).mul_scalar(alpha)
         });
@@ -246,12 +249,14 @@ impl<N: QNetwork> DqnLearner<N> {
         multi_step: bool,
     ) -> (Tensor<2>, Tensor<2>) {
         let n_steps = batch.valid.dims()[1];
-        let online_values = self.online_states(batch, features.clone()).value(self.config.bootstrap);
-        let (_, target) = self.target_states(batch, features);
-        let target_values = target.value(self.config.bootstrap);
+        let temperature = self.config.bootstrap.temperature();
+        let temperature = temperature.expect("a checked configuration gives path consistency a soft bootstrap");
+        let online_values = self.online_states(batch, features.clone()).value(temperature);
+        let target = self.target_states(batch);
+        let target_values = target.value(temperature);
         let at_steps = |values: &Tensor<2>| values.clone().narrow(1, 0, n_steps);
         let actions = batch.actions.clone().unsqueeze_dim::<3>(2);
-        let target_taken = target.q_target.narrow(1, 0, n_steps).gather(2, actions).squeeze_dim::<2>(2);
+        let target_taken = target.q.narrow(1, 0, n_steps).gather(2, actions).squeeze_dim::<2>(2);
         let states = Tensor::from_inner(batch.bootstrap_states.clone());
         let error = |advantages: Tensor<2>, values: Tensor<2>| {
             let path = Path {
@@ -314,8 +319,8 @@ impl<N: QNetwork> DqnLearner<N> {
     /// Where the atoms of the next states move to, under the action that the bootstrap prefers.
     fn moved_atoms(&self, batch: &DeviceBatch, online_features: &Tensor<3>, rng: &mut impl Rng) -> MovedAtoms {
         let distribution = self.target.distribution();
-        let (features, states) = self.target_states(batch, online_features);
-        let best_actions = states.best_actions(self.config.bootstrap);
+        let features = self.target.features(&batch.input);
+        let best_actions = self.best_actions(batch, &features, online_features);
         let atoms = match distribution {
             Distribution::Implicit { n_target_samples, .. } => {
                 let [n_windows, n_states, _] = features.dims();

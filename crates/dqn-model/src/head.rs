@@ -86,7 +86,8 @@ pub struct Head {
     packed: Option<PackedValues>,
 }
 
-/// Weights, `[width, actions]`, and bias, `[actions]`.
+/// Weights, `[width, outputs]`, and bias, `[outputs]`: an output for each action, or for each of its atoms where the mean
+/// of those is not linear.
 #[cfg(feature = "flex")]
 #[derive(Clone, Debug)]
 struct PackedValues {
@@ -163,22 +164,37 @@ impl Head {
     /// The same head, to act with: what depends on its parameters only is computed once.
     pub(crate) fn for_acting(self) -> Self {
         #[cfg(feature = "flex")]
-        if fused::can_act(&self.weight.device())
-            && let Some((weight, bias)) = self.mean_parameters()
-        {
-            let (weight, bias) = match &self.state_value {
-                // The state's value less the mean advantage is linear too, and the same for every action.
-                Some(state) => {
-                    let vector = state.weight.val().mean_dim(1).transpose() - weight.clone().mean_dim(0);
-                    let offset = state.bias.val().mean() - bias.clone().mean();
-                    (weight + vector, bias + offset)
-                }
-                None => (weight, bias),
-            };
+        if fused::can_act(&self.weight.device()) {
+            let (weight, bias) = self.single_layer();
             let packed = Some(PackedValues { weight: fused::Packed::of_transpose(weight), bias });
             return Self { packed, ..self };
         }
         self
+    }
+
+    /// Weights and bias of one layer that says all, the state's value less the mean advantage included: `[outputs, width]`
+    /// and `[outputs]`, as [`PackedValues`] describes the outputs.
+    #[cfg(feature = "flex")]
+    fn single_layer(&self) -> (Tensor<2>, Tensor<1>) {
+        let (parameters, is_mean) = match self.mean_parameters() {
+            Some(parameters) => (parameters, true),
+            None => (self.parameters(), false),
+        };
+        let (Some(state), (weight, bias)) = (&self.state_value, parameters.clone()) else { return parameters };
+        let [n_outputs, width] = weight.dims();
+        let n_actions = self.n_actions();
+        let (weight, bias) = (
+            weight.reshape([n_actions, n_outputs / n_actions, width]),
+            bias.reshape([n_actions, n_outputs / n_actions]),
+        );
+        let (vectors, offsets) = (state.weight.val().transpose(), state.bias.val().unsqueeze_dim::<2>(0));
+        let (vectors, offsets) = match is_mean {
+            true => (vectors.mean_dim(0), offsets.mean_dim(1)),
+            false => (vectors, offsets),
+        };
+        let vectors = vectors.unsqueeze_dim::<3>(0) - weight.clone().mean_dim(0);
+        let offsets = offsets - bias.clone().mean_dim(0);
+        ((weight + vectors).reshape([n_outputs, width]), (bias + offsets).reshape([n_outputs]))
     }
 
     /// Number of actions.
@@ -193,10 +209,12 @@ impl Head {
 
     /// The same head with the noise of `seed`, or without; a head that takes no noise stays as it is.
     pub(crate) fn with_noise(self, seed: Option<Seed>) -> Self {
+        if self.noise_scale.is_none() {
+            return self;
+        }
         let [n_rows, width] = self.weight.dims();
-        let noise = seed.filter(|_| self.noise_scale.is_some()).map(|seed| Noise::draw(n_rows, width, seed));
         Self {
-            noise,
+            noise: seed.map(|seed| Noise::draw(n_rows, width, seed)),
             // They are those of the head before.
             #[cfg(feature = "flex")]
             packed: None,
@@ -229,8 +247,14 @@ impl Head {
     /// - returns `[rows, actions]`
     pub fn q_values(&self, features: Tensor<2>) -> Tensor<2> {
         #[cfg(feature = "flex")]
-        if let Some(PackedValues { weight, bias }) = &self.packed {
-            return fused::packed_linear(features, weight.clone(), bias.clone(), Activation::Identity);
+        if let Some(PackedValues { weight, bias }) = self.packed.clone() {
+            return match self.distribution {
+                Distribution::Categorical { low, high, n_atoms } => {
+                    let support = Distribution::support(low, high, n_atoms, &features.device());
+                    fused::expectation(features, weight, bias, support)
+                }
+                _ => fused::packed_linear(features, weight, bias, Activation::Identity),
+            };
         }
         let (weight, bias) = self.parameters();
         let Some((means, mean_bias)) = self.mean_parameters() else {
@@ -269,17 +293,29 @@ impl Head {
         }
     }
 
-    /// The action of the highest value in each row, the first of several, where that costs less than all values do:
-    /// `[rows, width]` to `[rows]`.
-    pub(crate) fn best_actions(&self, features: &Tensor<2>) -> Option<Tensor<1, Int>> {
+    /// The action of the highest value in each row, the first of several, where the backend has a faster way to it than the
+    /// values of all: `[rows, width]` to `[rows]`.
+    ///
+    /// `mask` is added to the values: `[rows, actions]`.
+    pub(crate) fn best_actions(&self, features: &Tensor<2>, mask: Option<Tensor<2>>) -> Option<Tensor<1, Int>> {
         #[cfg(feature = "flex")]
-        if fused::can_act(&features.device())
-            && let Some((weight, bias)) = self.mean_parameters()
-        {
-            // What a dueling head adds is the same for every action.
-            return Some(fused::argmax(features.clone(), fused::Packed::of_transpose(weight), bias));
+        if fused::can_act(&features.device()) {
+            return Some(match (self.mean_parameters(), mask) {
+                // What a dueling head adds is the same for every action.
+                (Some((weight, bias)), None) => {
+                    fused::argmax(features.clone(), fused::Packed::of_transpose(weight), bias)
+                }
+                (_, mask) => {
+                    let values = self.clone().for_acting().q_values(features.clone());
+                    let allowed = match mask {
+                        Some(mask) => values + mask,
+                        None => values,
+                    };
+                    allowed.argmax(1).squeeze_dim(1)
+                }
+            });
         }
-        let _ = features;
+        let _ = (features, mask);
         None
     }
 
@@ -347,6 +383,36 @@ mod tests {
         let mean = head.q_values(features).mean_dim(1);
         let difference: f32 = (mean - expected).abs().max().into_scalar();
         assert!(difference < 1e-6, "differs by {difference}");
+    }
+
+    #[test]
+    fn one_layer_says_what_the_parts_of_the_head_say() {
+        let categorical = Distribution::Categorical { low: -1.0, high: 2.0, n_atoms: 19 };
+        for distribution in [Distribution::Mean, categorical, Distribution::Quantile { n_quantiles: 5 }] {
+            for head in [HeadConfig::Scalar { init_deviation: 1.5 }, HeadConfig::Dueling { init_deviation: 1.5 }] {
+                let values = |device: Device, acts: bool| -> [Vec<f32>; 2] {
+                    let mut init = Init { rng: &mut Seed(5).stream("init"), device: &device };
+                    let head = Head::new(head, distribution, Some(0.5), [4, 7], &mut init).with_noise(Some(Seed(3)));
+                    let head = if acts { head.for_acting() } else { head };
+                    let features = Tensor::<2>::from_data([[1.0, -2.0, 0.5, 3.0], [0.0, 1.0, 1.0, -1.0]], &device);
+                    let mask = Tensor::<2>::from_data([[0.0, -1e9, 0.0, 0.0, -1e9, 0.0, 0.0]; 2], &device);
+                    let best = |mask: Option<Tensor<2>>| -> Vec<f32> {
+                        let values = head.q_values(features.clone());
+                        let allowed = mask.clone().map_or(values.clone(), |mask| values + mask);
+                        let best = head.best_actions(&features, mask);
+                        best.unwrap_or_else(|| allowed.argmax(1).squeeze_dim(1)).float().try_into_vec_as().unwrap()
+                    };
+                    let best = [best(None), best(Some(mask))].concat();
+                    [head.q_values(features.clone()).try_into_vec_as().unwrap(), best]
+                };
+                // A graph is recorded only in plain tensors.
+                let [expected, expected_best] = values(Device::flex().autodiff(), false);
+                let [found, found_best] = values(Device::flex(), true);
+                let difference = found.iter().zip(&expected).map(|(found, expected)| (found - expected).abs());
+                assert!(difference.fold(0.0, f32::max) < 1e-5, "{distribution:?}: {found:?}, not {expected:?}");
+                assert_eq!(found_best, expected_best, "{distribution:?}");
+            }
+        }
     }
 
     #[test]

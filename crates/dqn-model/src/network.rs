@@ -189,16 +189,14 @@ impl QNetwork for TextQNetwork {
 
     fn best_actions(&self, features: Tensor<3>, mask: Option<Tensor<3>>) -> Tensor<2, Int> {
         let [batch, states, width] = features.dims();
-        let found = match (&self.values, &mask) {
-            (ActionValues::Linear(head), None) => {
-                head.best_actions(&self.acting_features(features.clone().reshape([batch * states, width])))
+        if let ActionValues::Linear(head) = &self.values {
+            let rows = self.acting_features(features.clone().reshape([batch * states, width]));
+            let mask = mask.clone().map(|mask| mask.reshape([batch * states, head.n_actions()]));
+            if let Some(best) = head.best_actions(&rows, mask) {
+                return best.reshape([batch, states]);
             }
-            _ => None,
-        };
-        match found {
-            Some(best) => best.reshape([batch, states]),
-            None => best_of(self.q_values(features), mask),
         }
+        best_of(self.q_values(features), mask)
     }
 
     fn q_taken(&self, features: Tensor<3>, actions: Tensor<2, Int>) -> Tensor<2> {

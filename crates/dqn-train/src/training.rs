@@ -163,8 +163,9 @@ impl<'a> Training<'a> {
         let prior = self.experiment.acting_prior(policy);
         let noise = self.experiment.config.network.noise.map(|_| streams.draw_seed("noise"));
         let rng = streams.stream("behavior");
-        let noisy = self.acting.clone().with_noise(noise);
-        let mut player = NetworkPlayer::new(&noisy, policy, prior, &self.experiment.positions, rng);
+        let noisy = noise.map(|noise| self.acting.clone().with_noise(Some(noise)).for_acting());
+        let network = noisy.as_ref().unwrap_or(&self.acting);
+        let mut player = NetworkPlayer::new(network, policy, prior, &self.experiment.positions, rng);
         let mut episodes = play(&mut self.environments, &starts, &mut player)?;
         if let Some(reward) = &mut self.reward {
             reward.judge(&mut episodes)?;

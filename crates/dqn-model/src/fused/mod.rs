@@ -27,6 +27,7 @@
 mod arithmetic;
 mod attention;
 mod convolution;
+mod expectation;
 mod gru;
 mod lstm;
 mod norm;
@@ -229,6 +230,16 @@ pub(crate) fn packed_linear(rows: Tensor<2>, weight: Packed, bias: Tensor<1>, ac
 /// - returns `[rows]`
 pub(crate) fn argmax(rows: Tensor<2>, weight: Packed, bias: Tensor<1>) -> Tensor<1, Int> {
     Tensor::from_dispatch(Dispatch::fused_argmax(rows.into_dispatch(), bias.into_dispatch(), weight.0))
+}
+
+/// The means of categorical distributions with logits `x W + b`, without a graph; the logits are never all in memory.
+///
+/// # Shapes
+/// - `rows`: `[rows, inputs]`; `weight`: `[inputs, actions * atoms]`; `support`: `[atoms]`
+/// - returns `[rows, actions]`
+pub(crate) fn expectation(rows: Tensor<2>, weight: Packed, bias: Tensor<1>, support: Tensor<1>) -> Tensor<2> {
+    let (rows, bias, support) = (rows.into_dispatch(), bias.into_dispatch(), support.into_dispatch());
+    Tensor::from_dispatch(Dispatch::fused_expectation(rows, bias, support, weight.0))
 }
 
 /// Causal self-attention with rotary positions.

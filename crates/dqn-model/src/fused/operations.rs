@@ -15,7 +15,7 @@ use rayon::prelude::*;
 
 use super::convolution::{self, Taps};
 use super::product::{Matrix, Panels, argmax, rows_of_part};
-use super::{attention, gru, lstm, norm};
+use super::{attention, expectation, gru, lstm, norm};
 use crate::linear::Activation;
 
 /// A tensor of flex.
@@ -103,6 +103,14 @@ pub(super) trait GraphFreeOps: Backend {
 
     /// The output in which a linear layer is largest: `[rows, inputs]` to `[rows]`.
     fn fused_argmax(rows: FloatTensor<Self>, bias: FloatTensor<Self>, weight: Arc<Panels>) -> IntTensor<Self>;
+
+    /// The means of categorical distributions whose logits are a linear layer: `[rows, inputs]` to `[rows, actions]`.
+    fn fused_expectation(
+        rows: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        support: FloatTensor<Self>,
+        weight: Arc<Panels>,
+    ) -> FloatTensor<Self>;
 }
 
 /// A function of `N` tensors that knows its gradients.
@@ -477,5 +485,12 @@ impl GraphFreeOps for Flex {
             argmax(|row| &values[(part * n_part + row) * n_inputs..][..n_inputs], &weight, bias, best);
         });
         Values::from_data(TensorData::new(best, [n_rows]))
+    }
+
+    fn fused_expectation(rows: Values, bias: Values, support: Values, weight: Arc<Panels>) -> Values {
+        let [rows, bias, support] = [rows, bias, support].map(|part| part.to_contiguous());
+        let [n_rows, _] = dims(&rows);
+        let means = expectation::means(numbers(&rows), &weight, numbers(&bias), numbers(&support));
+        tensor(means, [n_rows, weight.n_outputs() / numbers(&support).len()])
     }
 }

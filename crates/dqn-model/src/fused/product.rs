@@ -1,9 +1,10 @@
 //! Products of many rows with one matrix, which the matrix is packed for.
 //!
 //! A recurrence multiplies with the same weights at every step; a general product would bring them into the order that its
-//! inner loop wants each time. Here this is done once ([`Panels`]), and the rows come from a function, so that a row may be
-//! a place in a longer text, several places together, or partly missing. The sum of each element runs over the inputs in their order whatever
-//! rows stand beside it, so that results do not depend on how rows are shared among threads.
+//! inner loop wants each time. Here this is done once ([`Panels`]), the rows come from a function, so that a row may be a
+//! place in a longer text, several places together, or partly missing, and the sums go to a [`Sink`]. The sum of each element
+//! runs over the inputs in their order whatever rows stand beside it, so that results do not depend on how rows are shared
+//! among threads.
 
 use rayon::prelude::*;
 
@@ -11,7 +12,7 @@ use rayon::prelude::*;
 use super::arithmetic::has_wide_vectors;
 
 /// Columns that one step of the inner loop computes.
-const LANES: usize = 16;
+pub(super) const LANES: usize = 16;
 /// Rows that it computes: 6 rows of 16 columns fill 12 of the 16 vector registers of AVX2.
 const TILE: usize = 6;
 /// Rows that all panels pass by together, so that they stay in the cache.
@@ -94,6 +95,10 @@ impl Panels {
         })
     }
 
+    pub(super) fn n_inputs(&self) -> usize {
+        self.n_inputs
+    }
+
     pub(super) fn n_outputs(&self) -> usize {
         self.n_outputs
     }
@@ -154,72 +159,27 @@ pub(super) fn product<'a>(
     onto: Onto<'_>,
     out: Destination<'_>,
 ) {
-    /// Both versions.
-    #[inline(always)]
-    fn plain<'a>(
-        n_taps: usize,
-        row: impl Fn(usize, usize) -> Option<&'a [f32]>,
-        panels: &Panels,
-        onto: Onto<'_>,
-        out: Destination<'_>,
-    ) {
-        let n_rows = out.n_rows;
-        let sink = Store { onto, out, n_outputs: panels.n_outputs };
-        for_each_sum([n_rows, n_taps], row, panels, sink);
-    }
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx2,fma")]
-        fn wide<'a>(
-            n_taps: usize,
-            row: impl Fn(usize, usize) -> Option<&'a [f32]>,
-            panels: &Panels,
-            onto: Onto<'_>,
-            out: Destination<'_>,
-        ) {
-            plain(n_taps, row, panels, onto, out);
-        }
-        if has_wide_vectors() {
-            // SAFETY: the processor has what the function is compiled for.
-            #[allow(unsafe_code, reason = "code for a processor feature is called after asking for it")]
-            return unsafe { wide(n_taps, row, panels, onto, out) };
-        }
-    }
-    plain(n_taps, row, panels, onto, out);
+    let n_rows = out.n_rows;
+    let sink = Store { onto, out, n_outputs: panels.n_outputs };
+    for_each_sum([n_rows, n_taps], row, panels, sink);
 }
 
 /// The column in which each row's product with a matrix, plus `bias`, is largest; the first of several. On this thread.
 pub(super) fn argmax<'a>(row: impl Fn(usize) -> &'a [f32], panels: &Panels, bias: &[f32], best: &mut [i64]) {
-    /// Both versions.
-    #[inline(always)]
-    fn plain<'a>(row: impl Fn(usize) -> &'a [f32], panels: &Panels, bias: &[f32], best: &mut [i64]) {
-        let mut leaders = vec![Leaders { values: [f32::NEG_INFINITY; LANES], columns: [0; LANES] }; best.len()];
-        let sink = Compare { leaders: &mut leaders, bias };
-        for_each_sum([best.len(), 1], |index, _| Some(row(index)), panels, sink);
-        for (best, leaders) in best.iter_mut().zip(&leaders) {
-            *best = leaders.first_best();
-        }
+    let mut leaders = vec![Leaders { values: [f32::NEG_INFINITY; LANES], columns: [0; LANES] }; best.len()];
+    let sink = Compare { leaders: &mut leaders, bias };
+    for_each_sum([best.len(), 1], |index, _| Some(row(index)), panels, sink);
+    for (best, leaders) in best.iter_mut().zip(&leaders) {
+        *best = leaders.first_best();
     }
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx2,fma")]
-        fn wide<'a>(row: impl Fn(usize) -> &'a [f32], panels: &Panels, bias: &[f32], best: &mut [i64]) {
-            plain(row, panels, bias, best);
-        }
-        if has_wide_vectors() {
-            // SAFETY: the processor has what the function is compiled for.
-            #[allow(unsafe_code, reason = "code for a processor feature is called after asking for it")]
-            return unsafe { wide(row, panels, bias, best) };
-        }
-    }
-    plain(row, panels, bias, best);
 }
 
 /// Where the sums of a row with a panel go. A trait and no closure, so that it is always inlined and becomes vector
 /// instructions.
-trait Sink {
-    /// `column` is the panel's first.
-    fn take(&mut self, row: usize, column: usize, sums: &[f32; LANES]);
+pub(super) trait Sink {
+    /// `column` is the panel's first. The panels of a row come in their order, and all those of [`BLOCK`] rows before those
+    /// of the next ones. `FUSED` says whether a product and a sum are one instruction.
+    fn take<const FUSED: bool>(&mut self, row: usize, column: usize, sums: &[f32; LANES]);
 }
 
 /// Writes sums to their places.
@@ -231,7 +191,7 @@ struct Store<'a> {
 
 impl Sink for Store<'_> {
     #[inline(always)]
-    fn take(&mut self, row: usize, column: usize, sums: &[f32; LANES]) {
+    fn take<const FUSED: bool>(&mut self, row: usize, column: usize, sums: &[f32; LANES]) {
         let n_columns = (self.n_outputs - column).min(LANES);
         let out = &mut self.out.values[row * self.out.stride + column..][..n_columns];
         let mut lanes = *sums;
@@ -255,7 +215,7 @@ struct Compare<'a> {
 
 impl Sink for Compare<'_> {
     #[inline(always)]
-    fn take(&mut self, row: usize, column: usize, sums: &[f32; LANES]) {
+    fn take<const FUSED: bool>(&mut self, row: usize, column: usize, sums: &[f32; LANES]) {
         self.leaders[row].compare(sums, column, &self.bias[column..]);
     }
 }
@@ -289,12 +249,40 @@ impl Leaders {
 }
 
 /// Hands every panel's sums of every row to `sink`.
+///
+/// `row(r, tap)` is as [`product`] describes it, for `[n_rows, n_taps]` parts.
+pub(super) fn for_each_sum<'a>(
+    shape: [usize; 2],
+    row: impl Fn(usize, usize) -> Option<&'a [f32]>,
+    panels: &Panels,
+    sink: impl Sink,
+) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx2,fma")]
+        fn wide<'a>(
+            shape: [usize; 2],
+            row: impl Fn(usize, usize) -> Option<&'a [f32]>,
+            panels: &Panels,
+            sink: impl Sink,
+        ) {
+            for_each_sum_of::<true, _>(shape, row, panels, sink);
+        }
+        if has_wide_vectors() {
+            // SAFETY: the processor has what the function is compiled for.
+            #[allow(unsafe_code, reason = "code for a processor feature is called after asking for it")]
+            return unsafe { wide(shape, row, panels, sink) };
+        }
+    }
+    for_each_sum_of::<HAS_FUSED, _>(shape, row, panels, sink);
+}
+
 #[inline(always)]
-fn for_each_sum<'a>(
+fn for_each_sum_of<'a, const FUSED: bool, S: Sink>(
     [n_rows, n_taps]: [usize; 2],
     row: impl Fn(usize, usize) -> Option<&'a [f32]>,
     panels: &Panels,
-    mut sink: impl Sink,
+    mut sink: S,
 ) {
     let n_inputs = panels.n_inputs / n_taps;
     let mut packed = vec![[0.0; TILE]; panels.n_inputs * n_rows.min(BLOCK).div_ceil(TILE)];
@@ -320,7 +308,7 @@ fn for_each_sum<'a>(
                     }
                 }
                 for (row, sums) in rows.zip(&sums) {
-                    sink.take(first + row, panel_index * LANES, sums);
+                    sink.take::<FUSED>(first + row, panel_index * LANES, sums);
                 }
             }
         }
@@ -424,7 +412,7 @@ pub(super) fn rows_of_part(n_rows: usize, cost: usize) -> usize {
 
 /// Copies the first values, as many as there are lanes, or all of fewer.
 #[inline(always)]
-fn fill_start<const N: usize>(lanes: &mut [f32; N], values: &[f32]) {
+pub(super) fn fill_start<const N: usize>(lanes: &mut [f32; N], values: &[f32]) {
     // A copy of known length is a few moves and not a call.
     match values.first_chunk() {
         Some(values) => *lanes = *values,
