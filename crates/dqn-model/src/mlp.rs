@@ -136,16 +136,20 @@ impl Mlp {
         decisions: Tensor<2, Int>,
     ) -> Tensor<3> {
         let [batch, states] = decisions.dims();
-        // On the left the text is filled with `<pad>`, so the window of a state begins at the index of its last token.
-        let offsets = Tensor::<1, Int>::arange(0..self.window_tokens as i64, &decisions.device());
-        let places = decisions.unsqueeze_dim::<3>(2) + offsets.unsqueeze::<3>();
-        let places = places.reshape([batch, states * self.window_tokens]);
-        let window = |values: Tensor<2, Int>| self.filled(values).gather(1, places.clone());
-        let vectors = embedding.forward(window(tokens), window(positions));
+        let vectors = embedding.forward(self.windows(tokens, &decisions), self.windows(positions, &decisions));
         let width = vectors.dims()[2];
         let features = self.layers(vectors.reshape([batch * states, self.window_tokens * width]));
         let n_features = features.dims()[1];
         features.reshape([batch, states, n_features])
+    }
+
+    /// The windows that end at `decisions`, one after the other: `[batch, states]` to `[batch, states * window]`.
+    fn windows(&self, ids: Tensor<2, Int>, decisions: &Tensor<2, Int>) -> Tensor<2, Int> {
+        let [batch, states] = decisions.dims();
+        // On the left the text is filled, so the window of a state begins at the index of its last token.
+        let offsets = Tensor::<1, Int>::arange(0..self.window_tokens as i64, &decisions.device());
+        let places = decisions.clone().unsqueeze_dim::<3>(2) + offsets.unsqueeze::<3>();
+        self.filled(ids).gather(1, places.reshape([batch, states * self.window_tokens]))
     }
 
     /// The window that ends at `decisions` in each text.
@@ -158,14 +162,7 @@ impl Mlp {
         positions: Tensor<2, Int>,
         decisions: Tensor<2, Int>,
     ) -> TokenWindow {
-        let [batch, _] = decisions.dims();
-        let offsets = Tensor::<1, Int>::arange(0..self.window_tokens as i64, &decisions.device());
-        let places = decisions + offsets.unsqueeze::<2>();
-        let window = |values: Tensor<2, Int>| {
-            let filling = Tensor::zeros([batch, self.window_tokens], &values.device());
-            Tensor::cat(vec![filling, values], 1).gather(1, places.clone().add_scalar(1))
-        };
-        TokenWindow { tokens: window(tokens), positions: window(positions) }
+        TokenWindow { tokens: self.windows(tokens, &decisions), positions: self.windows(positions, &decisions) }
     }
 
     /// Features of the texts in `window`: `[batch, width]`.

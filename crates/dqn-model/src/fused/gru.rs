@@ -8,7 +8,7 @@
 //! becomes:   [ dn | dr | dz | d(h W_hn + b_hn) ]
 //! ```
 //!
-//! The last three are the gradient of the recurrent product, in the order of its columns, and the first three that of
+//! Gates lie in the order r, z, n in the weights. The last three parts are the gradient of the recurrent product, in the order of its columns, and the first three that of
 //! the input's.
 
 use rayon::prelude::*;
@@ -17,35 +17,7 @@ use super::arithmetic::{sigmoid, tanh, vectorized};
 use super::product::{
     Destination, Matrix, Onto, Panels, RowShape, product, product_of_all, rows_of_part, weight_gradient,
 };
-
-/// Sizes of a pass.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Shape {
-    pub(super) batch: usize,
-    pub(super) time: usize,
-    pub(super) n_inputs: usize,
-    pub(super) width: usize,
-}
-
-impl Shape {
-    fn n_places(self) -> usize {
-        self.batch * self.time
-    }
-
-    /// Multiplications that one sequence takes.
-    fn cost(self) -> usize {
-        self.time * 3 * self.width * (self.n_inputs + self.width)
-    }
-}
-
-/// The weights, as they lie in the network's layer.
-#[derive(Clone, Copy)]
-pub(super) struct Weights<'a> {
-    /// `[inputs, 3 * width]`, gates in the order r, z, n.
-    pub(super) input: &'a [f32],
-    /// `[width, 3 * width]`
-    pub(super) hidden: &'a [f32],
-}
+use super::recurrence::{Shape, Weights, quarters};
 
 /// The parameters that the forward pass reads, the weights packed.
 #[derive(Clone, Copy)]
@@ -72,7 +44,7 @@ pub(super) fn forward(shape: Shape, inputs: &[f32], initial: Option<&[f32]>, lay
     let (of_gates, of_hidden) = (time * 4 * width, time * width);
     let mut gates = vec![0.0; batch * of_gates];
     let mut hidden = vec![0.0; batch * of_hidden];
-    let n_part = rows_of_part(batch, shape.cost());
+    let n_part = rows_of_part(batch, shape.cost(3));
     let parts = gates.par_chunks_mut(n_part * of_gates).zip(hidden.par_chunks_mut(n_part * of_hidden));
     parts.enumerate().for_each(|(part, (gates, hidden))| {
         let first = part * n_part;
@@ -138,7 +110,7 @@ pub(super) fn backward(
     mut gates: Vec<f32>,
     upstream: &[f32],
 ) -> Gradients {
-    let Shape { time, n_inputs, width, .. } = shape;
+    let Shape { n_inputs, width, .. } = shape;
     through_time(shape, weights, hidden, &mut gates, upstream);
 
     let gate = |place: usize, first: usize, n: usize| &gates[(place * 4 + first) * width..][..n * width];
@@ -153,8 +125,7 @@ pub(super) fn backward(
     let input = |place: usize, _: usize| Some(&inputs[place * n_inputs..][..n_inputs]);
     let of_reset_update = weight_gradient(rows, input, 2 * width, |place| gate(place, 1, 2));
     let of_candidate = weight_gradient(rows, input, width, |place| gate(place, 0, 1));
-    let before =
-        |place: usize, _: usize| (!place.is_multiple_of(time)).then(|| &hidden[(place - 1) * width..][..width]);
+    let before = |place: usize, _: usize| shape.before(hidden, place);
     let rows = RowShape { n_inputs: width, ..rows };
     let recurrent = weight_gradient(rows, before, 3 * width, |place| gate(place, 1, 3));
     Gradients {
@@ -171,7 +142,7 @@ fn through_time(shape: Shape, weights: Weights<'_>, hidden: &[f32], gates: &mut 
     let Shape { batch, time, width, .. } = shape;
     let panels = Panels::of_transpose(Matrix::new(weights.hidden, 3 * width));
     let zeros = vec![0.0; width];
-    let n_part = rows_of_part(batch, shape.cost());
+    let n_part = rows_of_part(batch, shape.cost(3));
     gates.par_chunks_mut(n_part * time * 4 * width).enumerate().for_each(|(part, gates)| {
         let first = part * n_part * time;
         let n_sequences = gates.len() / (time * 4 * width);
@@ -220,15 +191,6 @@ vectorized! {
 #[inline(always)]
 fn thirds(values: &[f32], width: usize) -> [&[f32]; 3] {
     [&values[..width], &values[width..2 * width], &values[2 * width..3 * width]]
-}
-
-/// Four parts of `width` each; the slices have exactly that length, so that loops over them need no checks.
-#[inline(always)]
-pub(super) fn quarters(values: &mut [f32], width: usize) -> [&mut [f32]; 4] {
-    let (first, rest) = values.split_at_mut(width);
-    let (second, rest) = rest.split_at_mut(width);
-    let (third, rest) = rest.split_at_mut(width);
-    [first, second, third, &mut rest[..width]]
 }
 
 /// Two matrices with the same number of rows as one.

@@ -1,40 +1,16 @@
 //! A layer of long short-term memories over whole sequences, on plain numbers.
 //!
 //! Everything lies batch-major. The forward pass keeps for each place its four gates `[ i | f | g | o ]`, each `width`
-//! wide, and its cell; the backward pass writes the gradients of what entered the gates over them.
+//! wide and in that order in the weights, and its cell; the backward pass writes the gradients of what entered the gates
+//! over them.
 
 use rayon::prelude::*;
 
 use super::arithmetic::{sigmoid, tanh, vectorized};
-use super::gru::quarters;
 use super::product::{
     Destination, Matrix, Onto, Panels, RowShape, product, product_of_all, rows_of_part, weight_gradient,
 };
-
-/// Sizes of a pass.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Shape {
-    pub(super) batch: usize,
-    pub(super) time: usize,
-    pub(super) n_inputs: usize,
-    pub(super) width: usize,
-}
-
-impl Shape {
-    /// Multiplications that one sequence takes.
-    fn cost(self) -> usize {
-        self.time * 4 * self.width * (self.n_inputs + self.width)
-    }
-}
-
-/// The weights, as they lie in the network's layer.
-#[derive(Clone, Copy)]
-pub(super) struct Weights<'a> {
-    /// `[inputs, 4 * width]`, gates in the order i, f, g, o.
-    pub(super) input: &'a [f32],
-    /// `[width, 4 * width]`
-    pub(super) hidden: &'a [f32],
-}
+use super::recurrence::{Shape, Weights, quarters};
 
 /// The parameters that the forward pass reads, the weights packed.
 #[derive(Clone, Copy)]
@@ -71,7 +47,7 @@ pub(super) fn forward(shape: Shape, inputs: &[f32], initial: Option<Initial<'_>>
         cell: vec![0.0; batch * of_hidden],
         gates: vec![0.0; batch * of_gates],
     };
-    let n_part = rows_of_part(batch, shape.cost());
+    let n_part = rows_of_part(batch, shape.cost(4));
     let states = pass.hidden.par_chunks_mut(n_part * of_hidden).zip(pass.cell.par_chunks_mut(n_part * of_hidden));
     let parts = pass.gates.par_chunks_mut(n_part * of_gates).zip(states);
     parts.enumerate().for_each(|(part, (gates, (hidden, cell)))| {
@@ -142,19 +118,18 @@ pub(super) fn backward(
     pass: Kept<'_>,
     upstream: &[f32],
 ) -> Gradients {
-    let Shape { batch, time, n_inputs, width } = shape;
+    let Shape { n_inputs, width, .. } = shape;
     let Kept { hidden, cell, mut gates } = pass;
     through_time(shape, weights, cell, &mut gates, upstream);
 
     let gate = |place: usize| &gates[place * 4 * width..][..4 * width];
-    let mut input_gradient = vec![0.0; batch * time * n_inputs];
+    let mut input_gradient = vec![0.0; shape.n_places() * n_inputs];
     let panels = Panels::of_transpose(Matrix::new(weights.input, 4 * width));
     product_of_all(1, |place, _| Some(gate(place)), &panels, Onto::Zero, &mut input_gradient);
 
-    let rows = RowShape { n_rows: batch * time, n_taps: 1, n_inputs };
+    let rows = RowShape { n_rows: shape.n_places(), n_taps: 1, n_inputs };
     let of_input = weight_gradient(rows, |place, _| Some(&inputs[place * n_inputs..][..n_inputs]), 4 * width, gate);
-    let before =
-        |place: usize, _: usize| (!place.is_multiple_of(time)).then(|| &hidden[(place - 1) * width..][..width]);
+    let before = |place: usize, _: usize| shape.before(hidden, place);
     let recurrent = weight_gradient(RowShape { n_inputs: width, ..rows }, before, 4 * width, gate);
     Gradients {
         inputs: input_gradient,
@@ -169,7 +144,7 @@ fn through_time(shape: Shape, weights: Weights<'_>, cell: &[f32], gates: &mut [f
     let Shape { batch, time, width, .. } = shape;
     let panels = Panels::of_transpose(Matrix::new(weights.hidden, 4 * width));
     let zeros = vec![0.0; width];
-    let n_part = rows_of_part(batch, shape.cost());
+    let n_part = rows_of_part(batch, shape.cost(4));
     gates.par_chunks_mut(n_part * time * 4 * width).enumerate().for_each(|(part, gates)| {
         let first = part * n_part * time;
         let n_sequences = gates.len() / (time * 4 * width);

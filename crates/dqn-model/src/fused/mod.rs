@@ -35,6 +35,7 @@ mod operations;
 #[cfg(test)]
 pub(crate) mod oracle;
 mod product;
+mod recurrence;
 
 use std::sync::Arc;
 

@@ -15,7 +15,7 @@ use rayon::prelude::*;
 
 use super::convolution::{self, Taps};
 use super::product::{Matrix, Panels, argmax, rows_of_part};
-use super::{attention, expectation, gru, lstm, norm};
+use super::{attention, expectation, gru, lstm, norm, recurrence};
 use crate::linear::Activation;
 
 /// A tensor of flex.
@@ -191,9 +191,9 @@ fn packed(weight: &Values) -> Panels {
 struct Gru;
 
 impl Gru {
-    fn shape(inputs: &[Values; 5]) -> gru::Shape {
+    fn shape(inputs: &[Values; 5]) -> recurrence::Shape {
         let [batch, time, n_inputs] = dims(&inputs[0]);
-        gru::Shape { batch, time, n_inputs, width: dims::<2>(&inputs[3])[0] }
+        recurrence::Shape { batch, time, n_inputs, width: dims::<2>(&inputs[3])[0] }
     }
 }
 
@@ -211,7 +211,7 @@ impl Differentiable<5> for Gru {
     }
 
     fn backward(&self, inputs: &[Values; 5], output: &Values, kept: Vec<f32>, upstream: &[f32]) -> [Vec<f32>; 5] {
-        let weights = gru::Weights { input: numbers(&inputs[1]), hidden: numbers(&inputs[3]) };
+        let weights = recurrence::Weights { input: numbers(&inputs[1]), hidden: numbers(&inputs[3]) };
         let shape = Self::shape(inputs);
         let found = gru::backward(shape, numbers(&inputs[0]), weights, numbers(output), kept, upstream);
         [found.inputs, found.input_weight, found.input_bias, found.hidden_weight, found.hidden_bias]
@@ -223,9 +223,9 @@ impl Differentiable<5> for Gru {
 struct Lstm;
 
 impl Lstm {
-    fn shape(inputs: &[Values; 4]) -> lstm::Shape {
+    fn shape(inputs: &[Values; 4]) -> recurrence::Shape {
         let [batch, time, n_inputs] = dims(&inputs[0]);
-        lstm::Shape { batch, time, n_inputs, width: dims::<2>(&inputs[2])[0] }
+        recurrence::Shape { batch, time, n_inputs, width: dims::<2>(&inputs[2])[0] }
     }
 
     fn pass(inputs: &[Values; 4]) -> lstm::Pass {
@@ -240,7 +240,7 @@ impl Differentiable<4> for Lstm {
     type Kept = [Vec<f32>; 2];
 
     fn forward(&self, inputs: &[Values; 4]) -> (Values, [Vec<f32>; 2]) {
-        let lstm::Shape { batch, time, width, .. } = Self::shape(inputs);
+        let recurrence::Shape { batch, time, width, .. } = Self::shape(inputs);
         let lstm::Pass { hidden, cell, gates } = Self::pass(inputs);
         (tensor(hidden, [batch, time, width]), [cell, gates])
     }
@@ -248,7 +248,7 @@ impl Differentiable<4> for Lstm {
     fn backward(&self, inputs: &[Values; 4], output: &Values, kept: [Vec<f32>; 2], upstream: &[f32]) -> [Vec<f32>; 4] {
         let [cell, gates] = kept;
         let kept = lstm::Kept { hidden: numbers(output), cell: &cell, gates };
-        let weights = lstm::Weights { input: numbers(&inputs[1]), hidden: numbers(&inputs[2]) };
+        let weights = recurrence::Weights { input: numbers(&inputs[1]), hidden: numbers(&inputs[2]) };
         let found = lstm::backward(Self::shape(inputs), numbers(&inputs[0]), weights, kept, upstream);
         [found.inputs, found.input_weight, found.hidden_weight, found.bias]
     }
@@ -433,7 +433,7 @@ impl GraphFreeOps for Flex {
             hidden: &hidden_weight,
             hidden_bias: numbers(&hidden_bias),
         };
-        let shape = gru::Shape { batch, time: 1, n_inputs, width };
+        let shape = recurrence::Shape { batch, time: 1, n_inputs, width };
         tensor(gru::forward(shape, numbers(&input), Some(numbers(&hidden)), layer).hidden, [batch, width])
     }
 
@@ -444,7 +444,7 @@ impl GraphFreeOps for Flex {
         bias: Values,
     ) -> (Values, Values) {
         let inputs = [inputs, input_weight, hidden_weight, bias].map(|part| part.to_contiguous());
-        let lstm::Shape { batch, time, width, .. } = Lstm::shape(&inputs);
+        let recurrence::Shape { batch, time, width, .. } = Lstm::shape(&inputs);
         let pass = Lstm::pass(&inputs);
         (tensor(pass.hidden, [batch, time, width]), tensor(pass.cell, [batch, time, width]))
     }
@@ -461,7 +461,7 @@ impl GraphFreeOps for Flex {
         let ([batch, n_inputs], [_, width]) = (dims(&input), dims(&hidden));
         let layer = lstm::Layer { input: &input_weight, hidden: &hidden_weight, bias: numbers(&bias) };
         let initial = lstm::Initial { hidden: numbers(&hidden), cell: numbers(&cell) };
-        let shape = lstm::Shape { batch, time: 1, n_inputs, width };
+        let shape = recurrence::Shape { batch, time: 1, n_inputs, width };
         let pass = lstm::forward(shape, numbers(&input), Some(initial), layer);
         (tensor(pass.hidden, [batch, width]), tensor(pass.cell, [batch, width]))
     }
