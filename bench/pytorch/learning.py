@@ -2,7 +2,8 @@
 
     python3 bench/pytorch/learning.py                       every case with one thread, as JSON lines
     python3 bench/pytorch/learning.py --threads 2 learn/gru/1000 act/gru/1000
-    python3 bench/pytorch/learning.py --check               incremental acting equals the full forward
+    python3 bench/pytorch/learning.py --rows learn/gru/1000 values of single actions from their rows of the head
+    python3 bench/pytorch/learning.py --check               incremental acting equals the full forward, and so on
 
 A case is `learn/NETWORK/VOCABULARY` (one update of double DQN on 64 windows of 32 steps; milliseconds an update) or
 `act/NETWORK/VOCABULARY` (the values of all actions for 32 texts that grow token by token to 32 tokens; milliseconds for
@@ -233,17 +234,28 @@ class QNetwork(nn.Module):
 class Learner:
     """Double DQN with the Huber loss, Adam and a clipped gradient, learning at all positions of a window."""
 
-    def __init__(self, network, compiled):
+    def __init__(self, network, compiled, from_rows):
         self.online, self.target = network, copy.deepcopy(network)
         self.optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, fused=True)
-        self.loss = torch.compile(self.td_loss) if compiled else self.td_loss
+        loss = self.td_loss_from_rows if from_rows else self.td_loss
+        self.loss = torch.compile(loss) if compiled else loss
         self.n_updates = 0
 
     def td_loss(self, tokens, actions, rewards, discounts):
+        """As it is usually written: single values are gathered from those of all actions."""
+        values = self.online.head(self.online.features(tokens))
+        with torch.no_grad():
+            best = values[:, 1:].argmax(-1, keepdim=True)
+            next_values = self.target.head(self.target.features(tokens)[:, 1:]).gather(-1, best).squeeze(-1)
+            targets = rewards + discounts * next_values
+        taken = values[:, :-1].gather(-1, actions.unsqueeze(-1)).squeeze(-1)
+        return F.huber_loss(taken, targets, delta=1.0)
+
+    def td_loss_from_rows(self, tokens, actions, rewards, discounts):
+        """The same, with the values of single actions from their rows of the output layer."""
         features = self.online.features(tokens)
         with torch.no_grad():
             best = self.online.head(features[:, 1:]).argmax(-1)
-            # The target network's value of one action a state: its row of the head, not the whole output layer.
             next_values = self.target.q_taken(self.target.features(tokens)[:, 1:], best)
             targets = rewards + discounts * next_values
         return F.huber_loss(self.online.q_taken(features[:, :-1], actions), targets, delta=1.0)
@@ -276,13 +288,13 @@ def act(network, texts):
     return [network.step(texts[:, place], state, place) for place in range(texts.shape[1])]
 
 
-def routine(case, compiled):
+def routine(case, compiled, from_rows):
     """What is timed in `case`, and the transitions of one run of it."""
     verb, torso, vocabulary = case.split("/")
     torch.manual_seed(1)
     network = QNetwork(torso, int(vocabulary))
     if verb == "learn":
-        learner, batch = Learner(network, compiled), batch_of_windows(int(vocabulary))
+        learner, batch = Learner(network, compiled, from_rows), batch_of_windows(int(vocabulary))
         return lambda: learner.update(batch), BATCH * STEPS
     texts = torch.randint(FIRST_WORD, int(vocabulary), (ACTING_BATCH, STEPS))
     return lambda: act(network, texts), ACTING_BATCH * STEPS
@@ -303,7 +315,7 @@ def median_seconds(run, budget_seconds):
 
 
 def check():
-    """Compares the values of incremental acting with those of one forward over the whole text."""
+    """Compares incremental acting with one forward over the whole text, and the two ways to the loss."""
     torch.manual_seed(2)
     worst = 0.0
     for torso in TORSOS:
@@ -315,6 +327,10 @@ def check():
         difference = (torch.stack(act(network, texts), 1) - whole).abs().max().item()
         worst = max(worst, difference)
         print(f"{torso}: largest difference {difference:.1e} among values up to {whole.abs().max().item():.1f}")
+        learner, batch = Learner(network, False, False), batch_of_windows(50)
+        losses = [loss(*batch).item() for loss in (learner.td_loss, learner.td_loss_from_rows)]
+        worst = max(worst, abs(losses[0] - losses[1]))
+        print(f"{torso}: loss {losses[0]:.6f}, from rows {losses[1]:.6f}")
     return 0 if worst <= 1e-5 else 1
 
 
@@ -324,8 +340,9 @@ def main():
     parser.add_argument("cases", nargs="*", metavar="CASE", help="cases to run; all of them where none is named")
     parser.add_argument("--threads", type=int, default=1, help="threads of PyTorch (default 1)")
     parser.add_argument("--seconds", type=float, default=3.0, help="time to measure each case for (default 3)")
+    parser.add_argument("--rows", action="store_true", help="take values of single actions from their rows of the head")
     parser.add_argument("--compile", action="store_true", help="compile the loss of the learner step")
-    parser.add_argument("--check", action="store_true", help="compare incremental acting with the full forward instead")
+    parser.add_argument("--check", action="store_true", help="compare what must be equal instead")
     parser.add_argument("--versions", action="store_true", help="print the versions in use instead")
     arguments = parser.parse_args()
     unknown = [case for case in arguments.cases if case not in cases]
@@ -338,7 +355,7 @@ def main():
         print(json.dumps({"torch": torch.__version__, "python": platform.python_version()}))
         return 0
     for case in arguments.cases or cases:
-        run, n_transitions = routine(case, arguments.compile)
+        run, n_transitions = routine(case, arguments.compile, arguments.rows)
         seconds = median_seconds(run, arguments.seconds)
         figures = {
             "case": case,

@@ -43,6 +43,14 @@ impl Side {
         Self { name: "PyTorch", root: root.to_path_buf(), words, threads_as_argument: true }
     }
 
+    /// PyTorch with this project's way to the values of single actions.
+    fn pytorch_by_rows(root: &Path, python: &str) -> Self {
+        let mut side = Self::pytorch(root, python);
+        side.name = "by rows";
+        side.words.push("--rows".to_owned());
+        side
+    }
+
     fn measure(&self, case: &str, threads: usize, seconds: f64) -> Result<Measurement> {
         let mut command = Command::new(&self.words[0]);
         command.args(&self.words[1..]).args(["--seconds", &seconds.to_string()]);
@@ -81,6 +89,7 @@ pub(super) fn run(root: &Path, options: &Options) -> Result<()> {
     let versions = versions(root, &options.python)?;
     let load = load_average();
     let pytorch = Side::pytorch(root, &options.python);
+    let by_rows = Side::pytorch_by_rows(root, &options.python);
     let ours = Side::ours(root)?;
 
     let n_cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -91,6 +100,9 @@ pub(super) fn run(root: &Path, options: &Options) -> Result<()> {
             for &threads in &thread_counts {
                 results.ours.push(ours.measure(case, threads, options.seconds)?);
                 results.pytorch.push(pytorch.measure(case, threads, options.seconds)?);
+                if table::has_rows(case) {
+                    results.by_rows.push(by_rows.measure(case, threads, options.seconds)?);
+                }
             }
         }
         for case in &own {

@@ -18,7 +18,8 @@
 //! are split by columns: results are the same, bit for bit, for any number of threads.
 //!
 //! A network that acts ([`dqn_core::QNetwork::for_acting`]) keeps its weights [`Packed`], so that a token costs only the
-//! products.
+//! products. Without a graph the best action ([`argmax`]) and the means of categorical distributions ([`expectation`]) are
+//! found while the product of the head runs, so that neither values nor logits of all actions are written to memory.
 //!
 //! **Fallback.** Each layer first asks [`can_record`] (flex, also under autodiff) or [`can_act`] (flex itself, where no graph
 //! is recorded), and on any other backend computes the same in plain tensors. The tests hold the two against each other,
