@@ -154,9 +154,16 @@ impl Program {
 
     /// Runs `dqn-cli ARGUMENTS` and returns what it printed; its complaint becomes the error.
     pub(crate) fn output(&self, arguments: &[&str]) -> Result<String> {
+        self.output_with(None, arguments)
+    }
+
+    /// The same with a number of threads, or with as many as it takes by itself.
+    pub(crate) fn output_with(&self, n_threads: Option<usize>, arguments: &[&str]) -> Result<String> {
         let shown = format!("dqn-cli {}", arguments.join(" "));
+        let threads = n_threads.map(|n_threads| ("RAYON_NUM_THREADS", n_threads.to_string()));
         let output = Command::new(&self.executable)
             .args(arguments)
+            .envs(threads)
             .current_dir(&self.root)
             .stdin(Stdio::null())
             .output()

@@ -10,6 +10,8 @@ mod statistics;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
@@ -33,6 +35,9 @@ pub(crate) struct Options {
     /// Use the release dqn-cli that the last build left.
     #[arg(long)]
     no_build: bool,
+    /// Runs made at a time, which share the cores; what they learn does not depend on it.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    parallel: u16,
 }
 
 /// What a table compares.
@@ -134,17 +139,17 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     println!("program: {}", program.executable().display());
     // Every fault of the settings is found before anything is trained.
     check_rows(&program, &table)?;
+    let parallel = usize::from(options.parallel);
     let trainer = Trainer {
         stamp: program_hash(program.executable())?,
         program: &program,
         folder: target_folder(root)?.join("tables").join(&name),
         table: &table,
+        n_threads: (parallel > 1).then(|| (n_cores().unwrap_or(1) / parallel).max(1)),
     };
-    let mut results = Vec::new();
-    for row in &table.rows {
-        results.push(trainer.row(row)?);
-    }
-    let origin = Origin { command: command(&options.file), commit: commit(root), machine: machine() };
+    let results = trainer.rows(parallel)?;
+    let machine = machine(parallel, trainer.n_threads);
+    let origin = Origin { command: command(&options.file), commit: commit(root), machine };
     let page = page::markdown(&table, &results, &origin);
     print!("\n{page}");
     let path = root.join(PAGES).join(format!("{name}.md"));
@@ -204,21 +209,53 @@ struct Trainer<'a> {
     program: &'a Program,
     folder: PathBuf,
     table: &'a Table,
+    /// Of each run, where it does not take as many as it likes.
+    n_threads: Option<usize>,
 }
 
+/// A row and a seed, with seconds of training and the value of each column, once they are known.
+type Outcome = Option<Result<(f64, Vec<f64>)>>;
+
 impl Trainer<'_> {
-    fn row(&self, row: &Row) -> Result<RowResult> {
-        let mut result = RowResult { columns: vec![Vec::new(); self.table.columns.len()], wall_seconds: Vec::new() };
-        for &seed in &self.table.seeds {
-            let (seconds, values) = self.seed(row, seed).with_context(|| format!("row {:?}, seed {seed}", row.name))?;
-            let shown: Vec<String> = values.iter().map(|value| format!("{value:.3}")).collect();
-            println!("{}, seed {seed}: {} after {seconds:.0} s", row.name, shown.join(", "));
-            result.wall_seconds.push(seconds);
-            for (column, value) in result.columns.iter_mut().zip(values) {
-                column.push(value);
+    /// Every row with every seed, some at a time; after a failure no more are begun.
+    fn rows(&self, parallel: usize) -> Result<Vec<RowResult>> {
+        let jobs: Vec<(&Row, u64)> =
+            self.table.rows.iter().flat_map(|row| self.table.seeds.iter().map(move |&seed| (row, seed))).collect();
+        let next = AtomicUsize::new(0);
+        let outcomes: Vec<Mutex<Outcome>> = jobs.iter().map(|_| Mutex::new(None)).collect();
+        std::thread::scope(|scope| {
+            for _ in 0..parallel {
+                scope.spawn(|| {
+                    loop {
+                        let index = next.fetch_add(1, Ordering::Relaxed);
+                        let Some((&(row, seed), outcome)) = jobs.get(index).zip(outcomes.get(index)) else { break };
+                        let found = self.seed(row, seed).with_context(|| format!("row {:?}, seed {seed}", row.name));
+                        match &found {
+                            Ok((seconds, values)) => {
+                                let shown: Vec<String> = values.iter().map(|value| format!("{value:.3}")).collect();
+                                println!("{}, seed {seed}: {} after {seconds:.0} s", row.name, shown.join(", "));
+                            }
+                            Err(_) => next.store(jobs.len(), Ordering::Relaxed),
+                        }
+                        *outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+                    }
+                });
             }
+        });
+        let found: Vec<(f64, Vec<f64>)> = outcomes
+            .into_iter()
+            .filter_map(|outcome| outcome.into_inner().unwrap_or_else(PoisonError::into_inner))
+            .collect::<Result<_>>()?;
+        Ok(found.chunks(self.table.seeds.len()).map(|seeds| self.row(seeds)).collect())
+    }
+
+    /// What the seeds of a row found.
+    fn row(&self, seeds: &[(f64, Vec<f64>)]) -> RowResult {
+        let column = |index: usize| seeds.iter().map(|(_, values)| values[index]).collect();
+        RowResult {
+            columns: (0..self.table.columns.len()).map(column).collect(),
+            wall_seconds: seeds.iter().map(|(seconds, _)| *seconds).collect(),
         }
-        Ok(result)
     }
 
     /// Seconds of training, and the value of each column.
@@ -260,7 +297,7 @@ impl Trainer<'_> {
             arguments.extend(row.arguments());
             arguments.extend(["--seed".to_owned(), seed.to_string(), "--run-dir".to_owned(), run_text.to_owned()]);
         }
-        self.program.output(&arguments.iter().map(String::as_str).collect::<Vec<_>>())?;
+        self.program.output_with(self.n_threads, &arguments.iter().map(String::as_str).collect::<Vec<_>>())?;
         Ok(())
     }
 }
@@ -338,12 +375,21 @@ fn commit(root: &Path) -> String {
     }
 }
 
-/// The number of cores, which the seconds depend on.
-fn machine() -> String {
-    match std::thread::available_parallelism() {
-        Ok(cores) if cores.get() == 1 => "one core".to_owned(),
-        Ok(cores) => format!("{cores} cores"),
-        Err(_) => "an unknown number of cores".to_owned(),
+fn n_cores() -> Option<usize> {
+    std::thread::available_parallelism().ok().map(usize::from)
+}
+
+/// What the seconds depend on: the number of cores, and how runs share them.
+fn machine(parallel: usize, n_threads: Option<usize>) -> String {
+    let cores = match n_cores() {
+        Some(1) => "one core".to_owned(),
+        Some(cores) => format!("{cores} cores"),
+        None => "an unknown number of cores".to_owned(),
+    };
+    match n_threads {
+        Some(1) => format!("{cores}, {parallel} runs at a time with one thread each"),
+        Some(n_threads) => format!("{cores}, {parallel} runs at a time with {n_threads} threads each"),
+        None => cores,
     }
 }
 
@@ -352,6 +398,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn the_page_says_how_runs_shared_the_machine() {
+        assert!(machine(1, None).ends_with("core") || machine(1, None).ends_with("cores"));
+        assert!(machine(2, Some(1)).ends_with(", 2 runs at a time with one thread each"));
+        assert!(machine(2, Some(4)).ends_with(", 2 runs at a time with 4 threads each"));
+    }
 
     #[test]
     fn the_tables_of_this_workspace_are_sound() {
