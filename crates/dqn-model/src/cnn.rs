@@ -1,5 +1,7 @@
 //! A causal convolutional network.
 
+use std::collections::VecDeque;
+
 use burn::module::Module;
 use burn::nn::Dropout;
 use burn::tensor::{Int, Tensor};
@@ -53,6 +55,9 @@ pub struct Cnn {
     kernel_size: usize,
 }
 
+/// The last inputs of a layer, the oldest first, `[batch, width]` each: a step moves none of them.
+pub(crate) type History = VecDeque<Tensor<2>>;
+
 impl Cnn {
     pub(crate) fn new<R: Rng>(
         config: &CnnConfig,
@@ -103,8 +108,8 @@ impl Cnn {
     ///
     /// # Shapes
     /// - `decisions`: `[batch, 1]`
-    pub(crate) fn history(&self, layers: &[Tensor<3>], decisions: Tensor<2, Int>) -> Vec<Tensor<3>> {
-        let history = |(index, input): (usize, &Tensor<3>)| {
+    pub(crate) fn history(&self, layers: &[Tensor<3>], decisions: Tensor<2, Int>) -> Vec<History> {
+        let history = |(index, input): (usize, &Tensor<3>)| -> History {
             let [batch, time, width] = input.dims();
             let reach = (self.kernel_size - 1) << index;
             let padded = Tensor::cat(vec![Tensor::zeros([batch, reach, width], &input.device()), input.clone()], 1);
@@ -112,22 +117,19 @@ impl Cnn {
             let starts = Tensor::<1, Int>::arange(0..batch as i64, &input.device()).mul_scalar((time + reach) as i64);
             let rows = decisions.clone() + offsets + starts.unsqueeze_dim(1);
             let rows = rows.reshape([batch * reach]);
-            padded.reshape([batch * (time + reach), width]).select(0, rows).reshape([batch, reach, width])
+            let inputs = padded.reshape([batch * (time + reach), width]).select(0, rows).reshape([batch, reach, width]);
+            (0..reach).map(|place| inputs.clone().narrow(1, place, 1).squeeze_dim(1)).collect()
         };
         layers.iter().take(self.layers.len()).enumerate().map(history).collect()
     }
 
     /// The output after one more token: `[batch, n_inputs]` to `[batch, width]`.
-    pub(crate) fn step(&self, input: Tensor<2>, history: &mut [Tensor<3>]) -> Tensor<2> {
+    pub(crate) fn step(&self, input: Tensor<2>, history: &mut [History]) -> Tensor<2> {
         let mut below = self.input.forward(input, Activation::Identity);
-        let [batch, width] = below.dims();
         for (index, (layer, history)) in self.layers.iter().zip(history).enumerate() {
-            let dilation = 1 << index;
-            let reach = (self.kernel_size - 1) * dilation;
-            let whole = Tensor::cat(vec![history.clone(), below.clone().unsqueeze_dim(1)], 1);
-            let taps = (0..self.kernel_size).map(|tap| whole.clone().narrow(1, tap * dilation, 1)).collect();
-            let taps = Tensor::cat(taps, 2).reshape([batch, self.kernel_size * width]);
-            *history = whole.narrow(1, 1, reach);
+            history.push_back(below.clone());
+            let taps = Tensor::cat(history.iter().step_by(1 << index).cloned().collect(), 1);
+            history.pop_front();
             below = below + layer.forward(taps, Activation::Relu);
         }
         below

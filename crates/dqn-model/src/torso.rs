@@ -8,7 +8,7 @@ use rand::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::cnn::{Cnn, CnnConfig};
+use crate::cnn::{Cnn, CnnConfig, History};
 use crate::embedding::TokenEmbedding;
 use crate::gru::{Gru, GruConfig};
 use crate::init::Init;
@@ -86,8 +86,8 @@ pub enum DecodeState {
     Gru(Vec<Tensor<2>>),
     /// For each layer hidden state and cell.
     Lstm(Vec<Memory<2>>),
-    /// For each layer the last inputs that it will look back to: `[batch, (kernel_size - 1) 2^layer, width]`.
-    Cnn(Vec<Tensor<3>>),
+    /// For each layer the last inputs that it will look back to, `(kernel_size - 1) 2^layer` of them.
+    Cnn(Vec<History>),
     /// Keys and values of all tokens.
     Transformer(KeyValueCache),
 }
@@ -205,7 +205,8 @@ impl DecodeState {
                 DecodeState::Lstm(memories.into_iter().map(chosen).collect())
             }
             DecodeState::Cnn(history) => {
-                DecodeState::Cnn(history.into_iter().map(|layer| layer.select(0, rows.clone())).collect())
+                let chosen = |layer: History| layer.into_iter().map(|input| input.select(0, rows.clone())).collect();
+                DecodeState::Cnn(history.into_iter().map(chosen).collect())
             }
             DecodeState::Transformer(cache) => DecodeState::Transformer(cache.select(rows)),
         }
@@ -219,7 +220,10 @@ impl DecodeState {
         fn both<const D: usize>(one: Tensor<D>, other: Tensor<D>) -> Tensor<D> {
             Tensor::cat(vec![one, other], 0)
         }
-        fn layers<const D: usize>(one: Vec<Tensor<D>>, other: Vec<Tensor<D>>) -> Vec<Tensor<D>> {
+        fn layers<C, const D: usize>(one: C, other: C) -> C
+        where
+            C: IntoIterator<Item = Tensor<D>> + FromIterator<Tensor<D>>,
+        {
             one.into_iter().zip(other).map(|(one, other)| both(one, other)).collect()
         }
         match (self, other) {
@@ -233,7 +237,9 @@ impl DecodeState {
                 };
                 DecodeState::Lstm(pairs.map(memory).collect())
             }
-            (DecodeState::Cnn(one), DecodeState::Cnn(other)) => DecodeState::Cnn(layers(one, other)),
+            (DecodeState::Cnn(one), DecodeState::Cnn(other)) => {
+                DecodeState::Cnn(one.into_iter().zip(other).map(|(one, other)| layers(one, other)).collect())
+            }
             (DecodeState::Transformer(one), DecodeState::Transformer(other)) => {
                 DecodeState::Transformer(one.join(other))
             }

@@ -171,10 +171,11 @@ impl Transformer {
         cache.mask = Tensor::cat(vec![cache.mask.clone(), new], 1);
         let time = cache.mask.dims()[1];
         let mask = cache.mask.clone().reshape([batch, 1, 1, time]);
+        let head_width = cache.blocks[0][0].dims()[3];
+        let turn = Turn::new(cache.n_tokens.clone().unsqueeze_dim(1), head_width);
         for (block, kept) in self.blocks.iter().zip(&mut cache.blocks) {
             let heads = Heads { all: block.heads(rows.clone()).unsqueeze_dim(1), n_heads: block.n_heads };
             let [query, key, value] = heads.split();
-            let turn = Turn::new(cache.n_tokens.clone().unsqueeze_dim(1), query.dims()[3]);
             let key = Tensor::cat(vec![kept[0].clone(), turn.apply(key)], 2);
             let value = Tensor::cat(vec![kept[1].clone(), value], 2);
             let attended = attend(turn.apply(query), key.clone(), value.clone(), mask.clone());
