@@ -79,12 +79,14 @@ struct Block {
 /// Keys and values of the tokens read so far.
 #[derive(Clone, Debug)]
 pub struct KeyValueCache {
-    /// For each block keys and values: `[batch, heads, time, width / heads]`.
-    blocks: Vec<[Tensor<4>; 2]>,
-    /// 0 where a row has a token, [`FORBIDDEN`] where it is padded: `[batch, time]`.
+    /// For each block keys, turned by their places, and values: `[batch, capacity, width]`.
+    blocks: Vec<[Tensor<3>; 2]>,
+    /// [`FORBIDDEN`] where a row is padded, else 0: `[batch, capacity]`.
     mask: Tensor<2>,
     /// Tokens of each row: `[batch]`.
     n_tokens: Tensor<1, Int>,
+    /// Places in use, padding included: the others are room for what comes.
+    n_used: usize,
 }
 
 impl Transformer {
@@ -130,12 +132,12 @@ impl Transformer {
     ///
     /// # Shapes
     /// - `inputs`: `[batch, time, n_inputs]`
-    /// - returns `[batch, time, width]`, and `[batch, heads, time, width / heads]` each
-    pub(crate) fn start(&self, inputs: Tensor<3>) -> (Tensor<3>, Vec<[Tensor<4>; 2]>) {
+    /// - returns `[batch, time, width]`, and the same each
+    pub(crate) fn start(&self, inputs: Tensor<3>) -> (Tensor<3>, Vec<[Tensor<3>; 2]>) {
         let mut blocks = Vec::with_capacity(self.blocks.len());
         let features = self.read(inputs, |heads: Heads| {
             let [_, key, value] = heads.turned();
-            blocks.push([key, value]);
+            blocks.push([key, value].map(side_by_side));
         });
         (features, blocks)
     }
@@ -155,33 +157,31 @@ impl Transformer {
     }
 
     /// What later tokens attend to in texts that end at `decisions`: `[batch, 1]`.
-    pub(crate) fn cache(&self, blocks: Vec<[Tensor<4>; 2]>, decisions: Tensor<2, Int>) -> KeyValueCache {
-        let [batch, _, time, _] = blocks[0][0].dims();
+    pub(crate) fn cache(&self, blocks: Vec<[Tensor<3>; 2]>, decisions: Tensor<2, Int>) -> KeyValueCache {
+        let [batch, time, _] = blocks[0][0].dims();
         let places = Tensor::<1, Int>::arange(0..time as i64, &decisions.device()).unsqueeze_dim::<2>(0);
         let is_later = places.expand([batch, time]).greater(decisions.clone().expand([batch, time]));
         let n_tokens = decisions.add_scalar(1).squeeze_dim(1);
-        KeyValueCache { blocks, mask: is_later.float().mul_scalar(FORBIDDEN), n_tokens }
+        KeyValueCache { blocks, mask: is_later.float().mul_scalar(FORBIDDEN), n_tokens, n_used: time }
     }
 
     /// Features after one more token: `[batch, n_inputs]` to `[batch, width]`.
     pub(crate) fn step(&self, input: Tensor<2>, cache: &mut KeyValueCache) -> Tensor<2> {
-        let [batch, _] = input.dims();
         let mut rows = self.input.forward(input, Activation::Identity);
-        let new = Tensor::zeros([batch, 1], &rows.device());
-        cache.mask = Tensor::cat(vec![cache.mask.clone(), new], 1);
-        let time = cache.mask.dims()[1];
-        let mask = cache.mask.clone().reshape([batch, 1, 1, time]);
-        let head_width = cache.blocks[0][0].dims()[3];
+        cache.make_room();
+        let head_width = rows.dims()[1] / self.blocks[0].n_heads;
         let turn = Turn::new(cache.n_tokens.clone().unsqueeze_dim(1), head_width);
-        for (block, kept) in self.blocks.iter().zip(&mut cache.blocks) {
-            let heads = Heads { all: block.heads(rows.clone()).unsqueeze_dim(1), n_heads: block.n_heads };
-            let [query, key, value] = heads.split();
-            let key = Tensor::cat(vec![kept[0].clone(), turn.apply(key)], 2);
-            let value = Tensor::cat(vec![kept[1].clone(), value], 2);
-            let attended = attend(turn.apply(query), key.clone(), value.clone(), mask.clone());
-            rows = block.finish(rows, attended.squeeze_dim(1));
-            *kept = [key, value];
-        }
+        // Keys and values are handed on and back, so that nobody else holds them while the new ones are written.
+        let blocks = self.blocks.iter().zip(std::mem::take(&mut cache.blocks));
+        cache.blocks = blocks
+            .map(|(block, kept)| {
+                let heads = block.heads(rows.clone());
+                let (gathered, kept) = block.gather(heads, &turn, cache.mask.clone(), kept, cache.n_used);
+                rows = block.finish(rows.clone(), gathered);
+                kept
+            })
+            .collect();
+        cache.n_used += 1;
         cache.n_tokens = cache.n_tokens.clone().add_scalar(1);
         normalise(&self.norm, rows)
     }
@@ -190,47 +190,81 @@ impl Transformer {
 impl KeyValueCache {
     /// The rows `rows`, in that order.
     pub(crate) fn select(self, rows: Tensor<1, Int>) -> Self {
-        let chosen = |tensor: Tensor<4>| tensor.select(0, rows.clone());
+        let chosen = |tensor: Tensor<3>| tensor.select(0, rows.clone());
         Self {
             blocks: self.blocks.into_iter().map(|block| block.map(chosen)).collect(),
             mask: self.mask.select(0, rows.clone()),
             n_tokens: self.n_tokens.select(0, rows),
+            n_used: self.n_used,
         }
     }
 
     /// The rows of this cache and after them those of `other`, the shorter filled up with places nobody attends to.
     pub(crate) fn join(self, other: Self) -> Self {
-        let time = self.mask.dims()[1].max(other.mask.dims()[1]);
-        let (one, other) = (self.filled(time), other.filled(time));
+        let n_used = self.n_used.max(other.n_used);
+        let (one, other) = (self.filled(n_used), other.filled(n_used));
         let pairs = one.blocks.into_iter().zip(other.blocks);
-        let both = |[key, value]: [Tensor<4>; 2], [other_key, other_value]: [Tensor<4>; 2]| {
+        let both = |[key, value]: [Tensor<3>; 2], [other_key, other_value]: [Tensor<3>; 2]| {
             [Tensor::cat(vec![key, other_key], 0), Tensor::cat(vec![value, other_value], 0)]
         };
         Self {
             blocks: pairs.map(|(one, other)| both(one, other)).collect(),
             mask: Tensor::cat(vec![one.mask, other.mask], 0),
             n_tokens: Tensor::cat(vec![one.n_tokens, other.n_tokens], 0),
+            n_used,
         }
     }
 
-    /// The cache with room for `time` tokens.
-    fn filled(self, time: usize) -> Self {
-        let [batch, now] = self.mask.dims();
-        if now == time {
-            return self;
-        }
-        let device = self.mask.device();
-        let fill = |tensor: Tensor<4>| {
-            let [_, heads, _, width] = tensor.dims();
-            Tensor::cat(vec![tensor, Tensor::zeros([batch, heads, time - now, width], &device)], 2)
-        };
-        let nobody = Tensor::full([batch, time - now], FORBIDDEN, &device);
+    /// The cache with `n_used` places in use and no room for more; nobody attends to the new ones.
+    fn filled(self, n_used: usize) -> Self {
+        let n_new = n_used - self.n_used;
+        let used = self.n_used;
         Self {
-            blocks: self.blocks.into_iter().map(|block| block.map(fill)).collect(),
-            mask: Tensor::cat(vec![self.mask, nobody], 1),
+            blocks: self
+                .blocks
+                .into_iter()
+                .map(|kept| kept.map(|kept| lengthened(kept.narrow(1, 0, used), n_new)))
+                .collect(),
+            mask: {
+                let mask = self.mask.narrow(1, 0, used);
+                let nobody = Tensor::full([mask.dims()[0], n_new], FORBIDDEN, &mask.device());
+                if n_new == 0 { mask } else { Tensor::cat(vec![mask, nobody], 1) }
+            },
             n_tokens: self.n_tokens,
+            n_used,
         }
     }
+
+    /// Room for one more token; where there is none, for as many again, so that a text is copied a few times only.
+    fn make_room(&mut self) {
+        let [batch, capacity] = self.mask.dims();
+        if self.n_used < capacity {
+            return;
+        }
+        let n_new = capacity.max(MIN_ROOM);
+        let blocks = std::mem::take(&mut self.blocks).into_iter();
+        self.blocks = blocks.map(|kept| kept.map(|kept| lengthened(kept, n_new))).collect();
+        let seen = Tensor::zeros([batch, n_new], &self.mask.device());
+        self.mask = Tensor::cat(vec![self.mask.clone(), seen], 1);
+    }
+}
+
+/// Places that a full cache is given at least.
+const MIN_ROOM: usize = 16;
+
+/// A tensor with `n_new` places of zeros more: `[batch, time, width]`.
+fn lengthened(kept: Tensor<3>, n_new: usize) -> Tensor<3> {
+    let [batch, _, width] = kept.dims();
+    match n_new {
+        0 => kept,
+        _ => Tensor::cat(vec![kept.clone(), Tensor::zeros([batch, n_new, width], &kept.device())], 1),
+    }
+}
+
+/// Heads as one row for each place: `[batch, heads, time, width / heads]` to `[batch, time, width]`.
+fn side_by_side(heads: Tensor<4>) -> Tensor<3> {
+    let [batch, n_heads, time, head_width] = heads.dims();
+    heads.swap_dims(1, 2).reshape([batch, time, n_heads * head_width])
 }
 
 impl Block {
@@ -247,6 +281,37 @@ impl Block {
     /// Queries, keys and values of all heads side by side: `[rows, 3 * width]`.
     fn heads(&self, rows: Tensor<2>) -> Tensor<2> {
         self.query_key_value.forward(normalise(&self.attention_norm, rows), Activation::Identity)
+    }
+
+    /// What the token of `heads`, `[batch, 3 * width]`, gathers as number `place` of those that are kept, and these with it.
+    fn gather(
+        &self,
+        heads: Tensor<2>,
+        turn: &Turn,
+        mask: Tensor<2>,
+        kept: [Tensor<3>; 2],
+        place: usize,
+    ) -> (Tensor<2>, [Tensor<3>; 2]) {
+        #[cfg(feature = "flex")]
+        if fused::can_act(&heads.device()) {
+            return fused::attention_step(heads, turn.rows(), mask, kept, place, self.n_heads);
+        }
+        let heads = Heads { all: heads.unsqueeze_dim(1), n_heads: self.n_heads };
+        let [query, key, value] = heads.split();
+        let [batch, n_heads, _, head_width] = query.dims();
+        let new = [turn.apply(key), value].map(side_by_side);
+        let [keys, values] = kept;
+        let width = n_heads * head_width;
+        let added = |kept: Tensor<3>, new: Tensor<3>| kept.slice_assign([0..batch, place..place + 1, 0..width], new);
+        let [new_key, new_value] = new;
+        let kept = [added(keys, new_key), added(values, new_value)];
+        let by_head = |kept: &Tensor<3>| {
+            let used = kept.clone().narrow(1, 0, place + 1);
+            used.reshape([batch, place + 1, n_heads, head_width]).swap_dims(1, 2)
+        };
+        let mask = mask.narrow(1, 0, place + 1).reshape([batch, 1, 1, place + 1]);
+        let gathered = attend(turn.apply(query), by_head(&kept[0]), by_head(&kept[1]), mask);
+        (gathered.squeeze_dim(1), kept)
     }
 
     /// What attention gathered and the hidden layer, both added to `rows`.
@@ -335,6 +400,13 @@ impl Turn {
         Self { cosine: angles.clone().cos(), sine: angles.sin() }
     }
 
+    /// Cosines and sines of one place for each row: `[batch, half]` each.
+    #[cfg(feature = "flex")]
+    fn rows(&self) -> [Tensor<2>; 2] {
+        let [batch, _, _, half] = self.cosine.dims();
+        [&self.cosine, &self.sine].map(|part| part.clone().reshape([batch, half]))
+    }
+
     fn apply(&self, heads: Tensor<4>) -> Tensor<4> {
         let half = heads.dims()[3] / 2;
         let first = heads.clone().narrow(3, 0, half);
@@ -347,10 +419,49 @@ impl Turn {
 #[cfg(all(test, feature = "flex"))]
 mod tests {
     use burn::module::Param;
+    use burn::tensor::Device;
     use proptest::prelude::*;
 
     use super::*;
     use crate::fused::oracle;
+
+    /// Features after each of some tokens that are read one by one, with a selection and a join on the way.
+    fn features_by_step(device: &Device, seed: u64) -> Vec<f32> {
+        let config = TransformerConfig { width: 12, n_heads: 2, n_layers: 2, expansion: 2 };
+        let mut rng = dqn_mdp::Seed(seed).stream("init");
+        let mut init = Init { rng: &mut rng, device };
+        let network = Transformer::new(&config, 5, None, &mut init);
+        let mut drawn = |shape: [usize; 2]| init.normal(shape, 1.0).val();
+        let mut start = |time: usize, last: [i64; 2]| {
+            let inputs = drawn([2, time * 5]).reshape([2, time, 5]);
+            let (_, blocks) = network.start(inputs);
+            network.cache(blocks, Tensor::from_data([[last[0]], [last[1]]], device))
+        };
+        let (mut cache, shorter) = (start(4, [3, 1]), start(2, [0, 1]));
+        let mut features = Vec::new();
+        for step in 0..40 {
+            if step == 3 {
+                cache = cache.select(Tensor::from_data([1, 0, 1], device)).join(shorter.clone());
+            }
+            let n_rows = cache.mask.dims()[0];
+            let found = network.step(drawn([n_rows, 5]), &mut cache);
+            features.extend(found.try_into_vec_as::<f32>().expect("32-bit floats"));
+        }
+        features
+    }
+
+    #[test]
+    fn the_fused_step_is_the_plain_one() {
+        for seed in [1, 2] {
+            // A graph is recorded only in plain tensors.
+            let expected = features_by_step(&Device::flex().autodiff(), seed);
+            let found = features_by_step(&Device::flex(), seed);
+            assert_eq!(found.len(), expected.len());
+            for (index, (found, expected)) in found.iter().zip(&expected).enumerate() {
+                assert!((found - expected).abs() < 1e-5, "number {index}: {found}, not {expected}");
+            }
+        }
+    }
 
     fn check(shape: [usize; 3], n_heads: usize, half: usize, seed: u64) {
         let [batch, time, n_inputs] = shape;

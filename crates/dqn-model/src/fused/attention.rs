@@ -13,7 +13,7 @@
 use rayon::prelude::*;
 
 use super::arithmetic::{exp, vectorized};
-use super::product::{Destination, Matrix, Onto, Panels, product};
+use super::product::{Destination, Matrix, Onto, Panels, product, rows_of_part};
 
 /// Sizes of a pass.
 #[derive(Clone, Copy, Debug)]
@@ -107,6 +107,94 @@ vectorized! {
             }
         }
     }
+}
+
+/// One more token of each text.
+pub(super) struct Token<'a> {
+    /// Its queries, keys and values: `[batch, 3 * width]`.
+    pub(super) heads: &'a [f32],
+    /// Cosines and sines of its place: `[batch, head width / 2]` each.
+    pub(super) turn: [&'a [f32]; 2],
+    /// Its place among the keys and values that are kept.
+    pub(super) place: usize,
+}
+
+/// What a token gathers from itself and those before it, `[batch, width]`; its key and value are added to those kept.
+///
+/// `kept` are turned keys and values, `[batch, time, width]` each, of which the first `token.place` are there; to the scores
+/// of a text its row of `mask`, `[batch, time]`, is added.
+pub(super) fn step(shape: Shape, token: &Token<'_>, mask: &[f32], kept: [&mut [f32]; 2]) -> Vec<f32> {
+    let Shape { batch, time, width, .. } = shape;
+    let mut gathered = vec![0.0; batch * width];
+    let n_part = rows_of_part(batch, 2 * (token.place + 1) * width);
+    let [keys, values] = kept.map(|kept| kept.par_chunks_mut(n_part * time * width));
+    let parts = gathered.par_chunks_mut(n_part * width).zip(keys.zip(values));
+    parts.enumerate().for_each(|(part, (gathered, (keys, values)))| {
+        let mut scores = vec![0.0; token.place + 1];
+        let mut query = vec![0.0; shape.head_width()];
+        let texts = keys.chunks_exact_mut(time * width).zip(values.chunks_exact_mut(time * width));
+        for (index, (gathered, (keys, values))) in gathered.chunks_exact_mut(width).zip(texts).enumerate() {
+            let text = part * n_part + index;
+            let turn = token.turn.map(|parts| &parts[text * shape.head_width() / 2..][..shape.head_width() / 2]);
+            let heads = &token.heads[text * 3 * width..][..3 * width];
+            let new = token.place * width..(token.place + 1) * width;
+            values[new.clone()].copy_from_slice(&heads[2 * width..]);
+            for (head, gathered) in gathered.chunks_exact_mut(shape.head_width()).enumerate() {
+                let first = head * shape.head_width();
+                turned(shape.part(heads, 0, head).row(0), turn, shape.scale(), &mut query);
+                let key = &mut keys[new.start + first..][..shape.head_width()];
+                turned(shape.part(heads, 1, head).row(0), turn, 1.0, key);
+                gather(&query, &keys[first..], &values[first..], &mask[text * time..], width, &mut scores, gathered);
+            }
+        }
+    });
+    gathered
+}
+
+/// A row turned by its place and scaled.
+fn turned(row: &[f32], [cosines, sines]: [&[f32]; 2], scale: f32, turned: &mut [f32]) {
+    turned.iter_mut().zip(row).for_each(|(turned, value)| *turned = value * scale);
+    let (first, second) = turned.split_at_mut(row.len() / 2);
+    rotate(first, second, cosines, sines);
+}
+
+vectorized! {
+    /// What a query gathers from as many keys and values as there are scores, which lie `stride` apart.
+    fn gather(
+        query: &[f32],
+        keys: &[f32],
+        values: &[f32],
+        mask: &[f32],
+        stride: usize,
+        scores: &mut [f32],
+        gathered: &mut [f32],
+    ) {
+        for ((place, score), mask) in scores.iter_mut().enumerate().zip(mask) {
+            *score = dot(query, &keys[place * stride..]) + mask;
+        }
+        // A comparison passes over `NaN`; the exponential and the sum pass it on.
+        let highest = scores.iter().fold(f32::MIN, |highest, &score| if score > highest { score } else { highest });
+        for score in scores.iter_mut() {
+            *score = exp::<FUSED>(*score - highest);
+        }
+        let scale = 1.0 / scores.iter().sum::<f32>();
+        gathered.fill(0.0);
+        for (place, weight) in scores.iter().enumerate() {
+            let weight = weight * scale;
+            gathered.iter_mut().zip(&values[place * stride..]).for_each(|(sum, value)| *sum += weight * value);
+        }
+    }
+}
+
+/// The product of a row with the beginning of another, in an order that vector registers can follow.
+#[inline(always)]
+fn dot(row: &[f32], other: &[f32]) -> f32 {
+    const LANES: usize = 8;
+    let mut sums = [0.0; LANES];
+    for (row, other) in row.chunks(LANES).zip(other.chunks(LANES)) {
+        sums.iter_mut().zip(row.iter().zip(other)).for_each(|(sum, (x, y))| *sum += x * y);
+    }
+    sums.iter().sum()
 }
 
 /// The gradient of the input, `[batch, time, 3 * width]`.

@@ -253,6 +253,36 @@ pub(crate) fn attention(inputs: Tensor<3>, n_heads: usize) -> Tensor<3> {
     Tensor::from_dispatch(Dispatch::fused_attention(inputs.into_dispatch(), n_heads))
 }
 
+/// What one more token of each text gathers from itself and those before it, without a graph, and keys and values with
+/// those of the token. Where nobody else holds the tensors that are kept, their memory is written to.
+///
+/// # Shapes
+/// - `heads`: queries, keys and values side by side, `[batch, 3 * width]`
+/// - `turn`: cosines and sines of the token's place in its text, `[batch, width / heads / 2]` each
+/// - `mask`: what is added to the scores of the tokens that are kept, `[batch, time]`
+/// - `kept`: keys, already turned, and values, `[batch, time, width]` each; the token becomes number `place` of them
+/// - returns `[batch, width]`, and `kept`
+pub(crate) fn attention_step(
+    heads: Tensor<2>,
+    [cosine, sine]: [Tensor<2>; 2],
+    mask: Tensor<2>,
+    [keys, values]: [Tensor<3>; 2],
+    place: usize,
+    n_heads: usize,
+) -> (Tensor<2>, [Tensor<3>; 2]) {
+    let (gathered, keys, values) = Dispatch::fused_attention_step(
+        heads.into_dispatch(),
+        cosine.into_dispatch(),
+        sine.into_dispatch(),
+        mask.into_dispatch(),
+        keys.into_dispatch(),
+        values.into_dispatch(),
+        place,
+        n_heads,
+    );
+    (Tensor::from_dispatch(gathered), [Tensor::from_dispatch(keys), Tensor::from_dispatch(values)])
+}
+
 /// Layer normalisation of rows.
 ///
 /// # Shapes

@@ -104,6 +104,19 @@ pub(super) trait GraphFreeOps: Backend {
     /// The output in which a linear layer is largest: `[rows, inputs]` to `[rows]`.
     fn fused_argmax(rows: FloatTensor<Self>, bias: FloatTensor<Self>, weight: Arc<Panels>) -> IntTensor<Self>;
 
+    /// What one more token gathers, `[batch, width]`, and keys and values with its own, `[batch, time, width]` each.
+    #[allow(clippy::too_many_arguments, reason = "tensors, whose names say what they are")]
+    fn fused_attention_step(
+        heads: FloatTensor<Self>,
+        cosine: FloatTensor<Self>,
+        sine: FloatTensor<Self>,
+        mask: FloatTensor<Self>,
+        keys: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        place: usize,
+        n_heads: usize,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
     /// The means of categorical distributions whose logits are a linear layer: `[rows, inputs]` to `[rows, actions]`.
     fn fused_expectation(
         rows: FloatTensor<Self>,
@@ -485,6 +498,27 @@ impl GraphFreeOps for Flex {
             argmax(|row| &values[(part * n_part + row) * n_inputs..][..n_inputs], &weight, bias, best);
         });
         Values::from_data(TensorData::new(best, [n_rows]))
+    }
+
+    fn fused_attention_step(
+        heads: Values,
+        cosine: Values,
+        sine: Values,
+        mask: Values,
+        keys: Values,
+        values: Values,
+        place: usize,
+        n_heads: usize,
+    ) -> (Values, Values, Values) {
+        let [heads, cosine, sine, mask] = [heads, cosine, sine, mask].map(|part| part.to_contiguous());
+        // The tensors as they came are gone after this, so that nobody else holds what is written to.
+        let [mut keys, mut values] = [keys, values].map(|kept| kept.to_contiguous());
+        let [batch, time, width] = dims(&keys);
+        let shape = attention::Shape { batch, time, width, n_heads };
+        let token = attention::Token { heads: numbers(&heads), turn: [numbers(&cosine), numbers(&sine)], place };
+        let kept = [keys.storage_mut::<f32>(), values.storage_mut::<f32>()];
+        let gathered = attention::step(shape, &token, numbers(&mask), kept);
+        (tensor(gathered, [batch, width]), keys, values)
     }
 
     fn fused_expectation(rows: Values, bias: Values, support: Values, weight: Arc<Panels>) -> Values {
