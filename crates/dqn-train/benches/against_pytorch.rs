@@ -92,7 +92,7 @@ fn routine(case: &str) -> Option<(Box<dyn FnMut()>, usize)> {
             Some((Box::new(move || acting.incremental()), Acting::N_TRANSITIONS))
         }
         "position" => {
-            let reading = Reading::new(&torso, size, &device);
+            let mut reading = Reading::new(&torso, size, &device);
             Some((Box::new(move || reading.step()), Reading::N_TEXTS))
         }
         _ => None,
