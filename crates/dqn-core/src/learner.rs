@@ -139,7 +139,14 @@ impl<N: QNetwork> DqnLearner<N> {
         }
     }
 
-    /// The action whose value [`Bootstrap::Max`] and [`Bootstrap::Double`] take in each state: `[batch, states]`.
+    /// The action whose value the target network is asked for, in each state: `[batch, states]`.
+    ///
+    /// ```text
+    /// max:     V(s) = Q_target(s, argmax_a Q_target(s, a)) = max_a Q_target(s, a)
+    /// double:  V(s) = Q_target(s, argmax_a Q_online(s, a))
+    /// ```
+    ///
+    /// Source: Mnih et al. 2015, algorithm 1; van Hasselt et al. 2016, eq. 4.
     fn best_actions(
         &self,
         batch: &DeviceBatch,

@@ -165,3 +165,27 @@ pub fn best_of(q_values: Tensor<3>, mask: Option<Tensor<3>>) -> Tensor<2, Int> {
     };
     allowed.argmax(2).squeeze_dim(2)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn max_and_double_take_the_value_of_the_best_allowed_action() {
+        let device = Device::flex();
+        let tensor = |values: [[[f32; 3]; 2]; 1]| Tensor::<3>::from_data(values, &device);
+        let target = tensor([[[1.0, 3.0, 2.0], [0.0, -1.0, -2.0]]]);
+        let online = tensor([[[9.0, 0.0, 1.0], [0.0, 5.0, 9.0]]]);
+        let mask = tensor([[[0.0, -1e9, 0.0], [0.0, 0.0, -1e9]]]);
+        for (judge, mask, expected) in [
+            (&target, None, [3.0, 0.0]),
+            (&target, Some(&mask), [2.0, 0.0]),
+            (&online, None, [1.0, -2.0]),
+            (&online, Some(&mask), [1.0, -1.0]),
+        ] {
+            let best = best_of(judge.clone(), mask.cloned());
+            let found: Vec<f32> = target.clone().gather(2, best.unsqueeze_dim(2)).try_into_vec_as().unwrap();
+            assert_eq!(found, expected);
+        }
+    }
+}
