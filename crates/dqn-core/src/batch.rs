@@ -305,6 +305,12 @@ impl SequenceBatch {
         self.valid.iter().filter(|&&valid| valid > 0.0).count()
     }
 
+    /// Share of the actions of all states that are not allowed.
+    pub fn masked_fraction(&self) -> f32 {
+        let Some(mask) = &self.mask else { return 0.0 };
+        mask.iter().filter(|&&value| value < 0.0).count() as f32 / mask.len() as f32
+    }
+
     /// The same windows, the steps of each counted `weights` times in the loss.
     pub fn weighted(self, weights: Vec<f32>) -> Self {
         assert_eq!(weights.len(), self.n_windows, "one weight for each window");

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::bootstrap::Bootstrap;
 use crate::distribution::Distribution;
 use crate::loss::Loss;
+use crate::network::Companions;
 use crate::objective::{Munchausen, Objective};
 use crate::optimizer::OptimizerConfig;
 use crate::schedule::Schedule;
@@ -62,6 +63,11 @@ pub struct DqnConfig {
     #[serde(default)]
     #[schemars(range(min = 0.0))]
     pub conservatism: f64,
+    /// Weight of the cross-entropy of the actions taken under a policy of their own beside the values, which decoding weighs
+    /// the values with (`[decoding]`); 0 for no such policy. For `ilql`, and for values of logged episodes.
+    #[serde(default)]
+    #[schemars(range(min = 0.0))]
+    pub imitation: f64,
     /// Learn values compressed by `sign(x) (sqrt(|x| + 1) - 1) + epsilon x` (Pohlen et al. 2018); this is its epsilon.
     /// Leave it out to learn them as they are.
     #[serde(default)]
@@ -137,6 +143,7 @@ impl Default for DqnConfig {
             lambda: None,
             munchausen: None,
             conservatism: 0.0,
+            imitation: 0.0,
             value_rescaling: None,
             batch_windows: default_batch_windows(),
             window_steps: default_window_steps(),
@@ -146,6 +153,12 @@ impl Default for DqnConfig {
 }
 
 impl DqnConfig {
+    /// What the network must learn beside its values.
+    pub fn companions(&self) -> Companions {
+        let has_second = matches!(self.objective, Objective::Ilql { .. });
+        Companions { has_policy: self.imitation > 0.0 || has_second, has_second }
+    }
+
     /// Combinations that the mathematics does not allow, with each other and with networks that answer with
     /// `distribution`: the key, its value, and the reason.
     pub fn faults(&self, distribution: Distribution) -> Vec<(&'static str, String, &'static str)> {
@@ -171,6 +184,19 @@ impl DqnConfig {
             faults.push(("learner.value_rescaling", epsilon.to_string(), why));
         }
         let is_td = self.objective == Objective::Td {};
+        let is_ilql = matches!(self.objective, Objective::Ilql { .. });
+        if is_ilql && is_soft {
+            let why = "ilql has a value of the state and asks no bootstrap: leave it at max or double";
+            faults.push(("learner.bootstrap", "a soft value".to_owned(), why));
+        }
+        if is_ilql && self.imitation == 0.0 {
+            let why = "ilql decodes by the policy of the data, which this weight teaches: give it 1";
+            faults.push(("learner.imitation", self.imitation.to_string(), why));
+        }
+        if self.imitation > 0.0 && !is_td && !is_ilql {
+            let why = "only the objectives td and ilql have a policy beside their values";
+            faults.push(("learner.imitation", self.imitation.to_string(), why));
+        }
         if let Objective::PathConsistency { .. } = self.objective {
             let found = || "path_consistency".to_owned();
             if !is_soft {
@@ -185,7 +211,7 @@ impl DqnConfig {
         let td_only = [
             ("learner.lambda", self.lambda.is_some()),
             ("learner.munchausen", self.munchausen.is_some()),
-            ("learner.conservatism", self.conservatism > 0.0),
+            ("learner.conservatism", self.conservatism > 0.0 && !is_ilql),
             ("learner.value_rescaling", self.value_rescaling.is_some()),
         ];
         for (key, _) in td_only.into_iter().filter(|(_, is_set)| *is_set && !is_td) {
@@ -214,6 +240,7 @@ impl DqnConfig {
         let found = match self.objective {
             Objective::PathConsistency { .. } => Some("path_consistency".to_owned()),
             Objective::Imitation {} => Some("imitation".to_owned()),
+            Objective::Ilql { .. } => Some("ilql".to_owned()),
             Objective::Td {} => None,
         };
         fault(found, "learner.objective", why);
@@ -222,6 +249,9 @@ impl DqnConfig {
         let why = "the penalty compares means: the network must answer with the mean";
         let weight = self.conservatism;
         fault((weight > 0.0).then(|| weight.to_string()), "learner.conservatism", why);
+        let why = "the policy of the data is learned beside means only";
+        let weight = self.imitation;
+        fault((weight > 0.0).then(|| weight.to_string()), "learner.imitation", why);
         let is_quantile = matches!(distribution, Distribution::Quantile { .. } | Distribution::Implicit { .. });
         let is_squared = is_quantile && self.loss == Loss::Mse {};
         fault(is_squared.then(|| "mse".to_owned()), "learner.loss", "quantiles are learned by the Huber loss");

@@ -17,7 +17,7 @@ use crate::distribution::{Distribution, MovedAtoms, categorical_loss, draw_level
 use crate::error::CoreError;
 use crate::loss::{Loss, weighted_mean};
 use crate::network::QNetwork;
-use crate::objective::{Munchausen, Objective, Path};
+use crate::objective::{Munchausen, Objective, Path, expectile_loss};
 use crate::optimizer::{clip_by_global_norm, clip_by_value};
 use crate::schedule::Progress;
 use crate::target::{TdTarget, extra_returns, rescale, unscale};
@@ -33,6 +33,11 @@ pub struct UpdateStats {
     pub mean_target: f32,
     /// Mean absolute TD error; under imitation the mean cross-entropy.
     pub mean_td_error: f32,
+    /// Mean absolute difference of the online and the target network about the actions taken, before the update; none
+    /// under imitation, which asks no target network.
+    pub target_drift: Option<f32>,
+    /// Share of the actions of the states of the batch that were not allowed.
+    pub masked_fraction: f32,
     /// Norm of all gradients together, before clipping.
     pub gradient_norm: f32,
     /// Steps learned from.
@@ -91,18 +96,23 @@ impl<N: QNetwork> DqnLearner<N> {
         self.online.valid().with_noise(None).considering(None).for_acting()
     }
 
-    /// TD targets of all steps: `[batch, steps]`.
-    fn targets(&self, batch: &DeviceBatch, online_features: &Tensor<3>) -> Tensor<2> {
+    /// TD targets of all steps, and the target network's values of the actions taken: `[batch, steps]` each.
+    fn targets(&self, batch: &DeviceBatch, online_features: &Tensor<3>) -> (Tensor<2>, Tensor<2>) {
+        let n_steps = batch.valid.dims()[1];
         let DqnConfig { bootstrap, n_step, discount, .. } = self.config;
+        let taken;
         let (values, own, later) = match bootstrap.temperature() {
             Some(temperature) => {
                 let states = self.target_states(batch);
+                let actions = batch.actions.clone().unsqueeze_dim::<3>(2);
+                taken = states.q.clone().narrow(1, 0, n_steps).gather(2, actions).squeeze_dim::<2>(2);
                 let values = states.value(temperature);
                 let (own, later) = self.soft_extras(batch, &states, &values, temperature);
                 (values, own, later)
             }
             None => {
                 let features = self.target.features(&batch.input);
+                taken = self.target.q_taken(features.clone().narrow(1, 0, n_steps), batch.actions.clone());
                 let best = self.best_actions(batch, &features, online_features);
                 (self.target.q_taken(features, best), None, None)
             }
@@ -133,10 +143,11 @@ impl<N: QNetwork> DqnLearner<N> {
                 }
             }
         };
-        match rescaling {
+        let target = match rescaling {
             Some(epsilon) => rescale(target, epsilon),
             None => target,
-        }
+        };
+        (target, taken)
     }
 
     /// The action whose value the target network is asked for, in each state: `[batch, states]`.
@@ -173,10 +184,9 @@ impl<N: QNetwork> DqnLearner<N> {
     /// The online network's own view, with its graph, of the states that `features` are of, the first of each window.
     fn online_states(&self, batch: &DeviceBatch, features: Tensor<3>) -> StateValues {
         let n_states = features.dims()[1];
-        let lifted = |part: &Option<Tensor<3>>| {
-            part.as_ref().map(|part| Tensor::from_inner(part.clone().narrow(1, 0, n_states)))
-        };
-        let (log_prior, mask) = (lifted(&batch.log_prior), lifted(&batch.mask));
+        let log_prior = batch.log_prior.as_ref();
+        let log_prior = log_prior.map(|part| Tensor::from_inner(part.clone().narrow(1, 0, n_states)));
+        let mask = self.lifted_mask(batch, n_states);
         StateValues { q: self.online.q_values(features), log_prior, mask }
     }
 
@@ -215,37 +225,97 @@ impl<N: QNetwork> DqnLearner<N> {
         if self.online.distribution() != Distribution::Mean {
             return self.compare_distributions(batch, features, actions, update);
         }
-        let q_taken = self.online.q_taken(at_steps.clone(), actions);
+        let q_taken = self.online.q_taken(at_steps.clone(), actions.clone());
         // With the Q-values as logits, the negative log-probability of the action taken.
         let cross_entropy =
-            |q_taken: Tensor<2>| log_sum_exp(self.online_states(batch, at_steps).masked_values()) - q_taken;
+            |q_taken: Tensor<2>| log_sum_exp(self.online_states(batch, at_steps.clone()).masked_values()) - q_taken;
+        let DqnConfig { conservatism, imitation, .. } = self.config;
         match self.config.objective {
             Objective::Td {} => {
-                let target = self.targets(batch, &features);
+                let (target, target_taken) = self.targets(batch, &features);
                 let error = q_taken.clone() - Tensor::from_inner(target.clone());
                 let mut penalty = self.config.loss.penalty(error.clone());
-                if self.config.conservatism > 0.0 {
-                    penalty = penalty + cross_entropy(q_taken.clone()).mul_scalar(self.config.conservatism);
+                if conservatism > 0.0 {
+                    penalty = penalty + cross_entropy(q_taken.clone()).mul_scalar(conservatism);
                 }
-                Comparison { penalty, error: error.inner(), q_taken: q_taken.inner(), target }
+                if imitation > 0.0 {
+                    penalty = penalty + self.policy_loss(batch, at_steps.clone(), actions).mul_scalar(imitation);
+                }
+                let q_taken = q_taken.inner();
+                let drift = Some((target_taken - q_taken.clone()).abs());
+                Comparison { penalty, error: error.inner(), q_taken, target, drift }
+            }
+            Objective::Ilql { expectile } => {
+                let second = self.online.second_q_taken(at_steps.clone(), actions.clone());
+                let values = self.online.state_values(features);
+                let target_features = self.target.features(&batch.input).narrow(1, 0, n_steps);
+                let target_taken = self.target.q_taken(target_features.clone(), batch.actions.clone());
+                let target_second = self.target.second_q_taken(target_features, batch.actions.clone());
+                let judged = target_taken.clone().min_pair(target_second);
+                let target = TdTarget {
+                    returns: batch.returns.clone(),
+                    discounts: batch.discounts.clone(),
+                    values: values.clone().inner(),
+                    bootstrap_states: batch.bootstrap_states.clone(),
+                }
+                .value();
+                let fixed = Tensor::from_inner(target.clone());
+                let error = q_taken.clone() - fixed.clone();
+                let penalty =
+                    self.config.loss.penalty(error.clone()) + self.config.loss.penalty(second.clone() - fixed);
+                let values = values.narrow(1, 0, n_steps);
+                let mut penalty = penalty + expectile_loss(Tensor::from_inner(judged), values, expectile);
+                if conservatism > 0.0 {
+                    let seconds = StateValues {
+                        q: self.online.second_q_values(at_steps.clone()),
+                        log_prior: None,
+                        mask: self.lifted_mask(batch, n_steps),
+                    };
+                    let both = cross_entropy(q_taken.clone()) + log_sum_exp(seconds.masked_values()) - second;
+                    penalty = penalty + both.mul_scalar(conservatism);
+                }
+                penalty = penalty + self.policy_loss(batch, at_steps.clone(), actions).mul_scalar(imitation);
+                let q_taken = q_taken.inner();
+                let drift = Some((target_taken - q_taken.clone()).abs());
+                Comparison { penalty, error: error.inner(), q_taken, target, drift }
             }
             Objective::PathConsistency { multi_step } => {
-                let (error, reversed) = self.path_errors(batch, &features, &q_taken, multi_step);
+                let (error, reversed, target_taken) = self.path_errors(batch, &features, &q_taken, multi_step);
                 let penalty = self.config.loss.penalty(error.clone()) + self.config.loss.penalty(reversed);
                 let (error, q_taken) = (error.inner(), q_taken.inner());
                 let penalty = penalty.div_scalar(2.0);
-                Comparison { penalty, target: q_taken.clone() - error.clone(), error, q_taken }
+                let target = q_taken.clone() - error.clone();
+                let drift = Some((target_taken - q_taken.clone()).abs());
+                Comparison { penalty, target, error, q_taken, drift }
             }
             Objective::Imitation {} => {
                 let penalty = cross_entropy(q_taken.clone());
                 let q_taken = q_taken.inner();
-                Comparison { error: penalty.clone().inner(), penalty, target: q_taken.clone(), q_taken }
+                let error = penalty.clone().inner();
+                Comparison { error, penalty, target: q_taken.clone(), q_taken, drift: None }
             }
         }
     }
 
+    /// Cross-entropy of the actions taken under the policy beside the values: `[batch, steps]`.
+    fn policy_loss(&self, batch: &DeviceBatch, at_steps: Tensor<3>, actions: Tensor<2, Int>) -> Tensor<2> {
+        let n_steps = batch.valid.dims()[1];
+        let logits = self.online.policy_logits(at_steps);
+        let taken = logits.clone().gather(2, actions.unsqueeze_dim::<3>(2)).squeeze_dim::<2>(2);
+        let logits = match self.lifted_mask(batch, n_steps) {
+            Some(mask) => logits + mask,
+            None => logits,
+        };
+        log_sum_exp(logits) - taken
+    }
+
+    /// The mask of the first `n_states` of each window, for use in the graph of the online network.
+    fn lifted_mask(&self, batch: &DeviceBatch, n_states: usize) -> Option<Tensor<3>> {
+        batch.mask.as_ref().map(|mask| Tensor::from_inner(mask.clone().narrow(1, 0, n_states)))
+    }
+
     /// Errors of the path consistency with the online network's advantages and the target network's values, and the
-    /// reverse: `[batch, steps]` each.
+    /// reverse, and the target network's values of the actions taken: `[batch, steps]` each.
     ///
     /// Advantages alone say nothing of the level of the values, so the second error is needed (Guo et al. 2021).
     fn path_errors(
@@ -254,7 +324,7 @@ impl<N: QNetwork> DqnLearner<N> {
         features: &Tensor<3>,
         q_taken: &Tensor<2>,
         multi_step: bool,
-    ) -> (Tensor<2>, Tensor<2>) {
+    ) -> (Tensor<2>, Tensor<2>, Tensor<2>) {
         let n_steps = batch.valid.dims()[1];
         let temperature = self.config.bootstrap.temperature();
         let temperature = temperature.expect("a checked configuration gives path consistency a soft bootstrap");
@@ -277,8 +347,9 @@ impl<N: QNetwork> DqnLearner<N> {
             if multi_step { path.multi_step() } else { path.single_step() }
         };
         let advantages = q_taken.clone() - at_steps(&online_values);
-        let target_advantages = Tensor::from_inner(target_taken - at_steps(&target_values));
-        (error(advantages, Tensor::from_inner(target_values)), error(target_advantages, online_values))
+        let target_advantages = Tensor::from_inner(target_taken.clone() - at_steps(&target_values));
+        let errors = (error(advantages, Tensor::from_inner(target_values)), error(target_advantages, online_values));
+        (errors.0, errors.1, target_taken)
     }
 
     /// [`DqnLearner::compare`] for networks that answer with distributions.
@@ -300,12 +371,14 @@ impl<N: QNetwork> DqnLearner<N> {
             }
             _ => midpoints(distribution.n_atoms(), &batch.valid.device()).unsqueeze(),
         };
-        let moved = self.moved_atoms(batch, &features, &mut rng);
+        let (moved, target_taken) = self.moved_atoms(batch, &features, &mut rng);
         let target = match &moved.probabilities {
             Some(probabilities) => (moved.returns.clone() * probabilities.clone()).sum_dim(2).squeeze_dim::<2>(2),
             None => moved.returns.clone().mean_dim(2).squeeze_dim::<2>(2),
         };
         let at_steps = features.narrow(1, 0, n_steps);
+        let online_taken = self.online.valid().q_taken(at_steps.clone().inner(), batch.actions.clone());
+        let drift = Some((target_taken - online_taken).abs());
         let atoms = match distribution {
             Distribution::Implicit { .. } => {
                 self.online.returns_at(at_steps, actions, Tensor::from_inner(levels.clone()))
@@ -320,13 +393,21 @@ impl<N: QNetwork> DqnLearner<N> {
             }
             (_, Loss::Mse {}) => panic!("a checked configuration gives quantiles the Huber loss"),
         };
-        Comparison { penalty, error, q_taken, target }
+        Comparison { penalty, error, q_taken, target, drift }
     }
 
-    /// Where the atoms of the next states move to, under the action that the bootstrap prefers.
-    fn moved_atoms(&self, batch: &DeviceBatch, online_features: &Tensor<3>, rng: &mut impl Rng) -> MovedAtoms {
+    /// Where the atoms of the next states move to, under the action that the bootstrap prefers, and the target network's
+    /// values of the actions taken, `[batch, steps]`.
+    fn moved_atoms(
+        &self,
+        batch: &DeviceBatch,
+        online_features: &Tensor<3>,
+        rng: &mut impl Rng,
+    ) -> (MovedAtoms, Tensor<2>) {
         let distribution = self.target.distribution();
         let features = self.target.features(&batch.input);
+        let n_steps = batch.valid.dims()[1];
+        let taken = self.target.q_taken(features.clone().narrow(1, 0, n_steps), batch.actions.clone());
         let best_actions = self.best_actions(batch, &features, online_features);
         let atoms = match distribution {
             Distribution::Implicit { n_target_samples, .. } => {
@@ -350,7 +431,7 @@ impl<N: QNetwork> DqnLearner<N> {
             Some(epsilon) => rescale(move_on(unscale(returns, epsilon)), epsilon),
             None => move_on(returns),
         };
-        MovedAtoms { returns, probabilities }
+        (MovedAtoms { returns, probabilities }, taken)
     }
 }
 
@@ -361,11 +442,13 @@ struct Comparison {
     error: Tensor<2>,
     q_taken: Tensor<2>,
     target: Tensor<2>,
+    /// By how much the target network's values of the actions taken differ from the online network's.
+    drift: Option<Tensor<2>>,
 }
 
 impl<N: QNetwork> Learner for DqnLearner<N> {
     fn update(&mut self, batch: SequenceBatch, progress: Progress) -> Result<UpdateStats, CoreError> {
-        let n_transitions = batch.n_transitions();
+        let (n_transitions, masked_fraction) = (batch.n_transitions(), batch.masked_fraction());
         let device = self.target.device();
         let mut noise = self.noise.stream(&format!("noise {}", progress.updates));
         device.seed(noise.random());
@@ -374,7 +457,8 @@ impl<N: QNetwork> Learner for DqnLearner<N> {
         self.target = self.target.clone().with_noise(Some(Seed(noise.random()))).considering(considered);
         let batch = batch.upload(&device);
         let features = self.online.features(&batch.input.clone().lifted());
-        let Comparison { penalty, error, q_taken, target } = self.compare(&batch, features, progress.updates);
+        let Comparison { penalty, error, q_taken, target, drift } =
+            self.compare(&batch, features, progress.updates);
         let lifted = |tensor: &Tensor<2>| Tensor::from_inner(tensor.clone());
         let loss = weighted_mean(penalty, lifted(&batch.valid), lifted(&batch.weights));
 
@@ -392,14 +476,16 @@ impl<N: QNetwork> Learner for DqnLearner<N> {
         let sizes = error.abs() * valid.clone();
         let max_errors = sizes.clone().max_dim(1).squeeze_dim::<1>(1);
         let mean_errors = (sizes.clone().sum_dim(1) / valid.clone().sum_dim(1)).squeeze_dim::<1>(1);
+        let has_target = drift.is_some();
+        let drift = mean(drift.unwrap_or_else(|| q_taken.zeros_like()));
         let scalars = Tensor::cat(
-            vec![loss.inner(), mean(q_taken), mean(target), mean(sizes), gradient_norm, max_errors, mean_errors],
+            vec![loss.inner(), mean(q_taken), mean(target), mean(sizes), drift, gradient_norm, max_errors, mean_errors],
             0,
         );
         let scalars: Vec<f32> =
             scalars.into_data().convert::<f32>().try_to_vec().expect("the scalars are 32-bit floats");
-        let (&[loss, mean_q, mean_target, mean_td_error, gradient_norm], of_windows) =
-            scalars.split_first_chunk().expect("five scalars were read back");
+        let (&[loss, mean_q, mean_target, mean_td_error, drift, gradient_norm], of_windows) =
+            scalars.split_first_chunk().expect("six scalars were read back");
         if !loss.is_finite() {
             return Err(CoreError::NotFinite { update: progress.updates + 1, loss });
         }
@@ -410,6 +496,8 @@ impl<N: QNetwork> Learner for DqnLearner<N> {
             mean_q,
             mean_target,
             mean_td_error,
+            target_drift: has_target.then_some(drift),
+            masked_fraction,
             gradient_norm,
             n_transitions,
             max_errors,

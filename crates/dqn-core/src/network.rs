@@ -5,6 +5,7 @@ use burn::tensor::{Device, Int, Tensor};
 use dqn_mdp::Seed;
 
 use crate::distribution::Distribution;
+use crate::policy::Decoding;
 
 /// What a network reads for a batch of windows.
 #[derive(Clone, Debug)]
@@ -26,6 +27,15 @@ impl SequenceInput {
             decisions: Tensor::from_inner(self.decisions),
         }
     }
+}
+
+/// What a network learns beside the values of actions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Companions {
+    /// The policy that made the data.
+    pub has_policy: bool,
+    /// A second value of every action and a value of the state, as ILQL has them.
+    pub has_second: bool,
 }
 
 /// One more token for each of several texts.
@@ -84,6 +94,69 @@ pub trait QNetwork: Module + Sync {
     fn returns_at(&self, features: Tensor<3>, actions: Tensor<2, Int>, levels: Tensor<3>) -> Tensor<3> {
         let _ = (features, actions, levels);
         panic!("{:?} has no levels to be asked for", self.distribution());
+    }
+
+    /// What the network learns beside its values.
+    fn companions(&self) -> Companions {
+        Companions::default()
+    }
+
+    /// The value of every action by the second opinion, of a network with [`Companions::has_second`].
+    ///
+    /// # Shapes
+    /// - as [`QNetwork::q_values`]
+    ///
+    /// # Panics
+    /// When the network has none.
+    fn second_q_values(&self, features: Tensor<3>) -> Tensor<3> {
+        let _ = features;
+        panic!("the network has no second value of an action")
+    }
+
+    /// The value of one action in each state by the second opinion, of a network with [`Companions::has_second`].
+    ///
+    /// # Shapes
+    /// - as [`QNetwork::q_taken`]
+    ///
+    /// # Panics
+    /// When the network has none.
+    fn second_q_taken(&self, features: Tensor<3>, actions: Tensor<2, Int>) -> Tensor<2> {
+        let _ = (features, actions);
+        panic!("the network has no second value of an action")
+    }
+
+    /// The value of each state, of a network with [`Companions::has_second`].
+    ///
+    /// # Shapes
+    /// - `features`: `[batch, states, width]`
+    /// - returns `[batch, states]`
+    ///
+    /// # Panics
+    /// When the network has none.
+    fn state_values(&self, features: Tensor<3>) -> Tensor<2> {
+        let _ = features;
+        panic!("the network has no value of a state")
+    }
+
+    /// The policy that made the data, as logits, of a network with [`Companions::has_policy`].
+    ///
+    /// # Shapes
+    /// - `features`: `[batch, states, width]`
+    /// - returns `[batch, states, actions]`
+    ///
+    /// # Panics
+    /// When the network has none.
+    fn policy_logits(&self, features: Tensor<3>) -> Tensor<3> {
+        let _ = features;
+        panic!("the network has no policy of the data")
+    }
+
+    /// The same network, whose values from now on are the preferences of `decoding`, or values again.
+    ///
+    /// A network without a policy of the data stays as it is. Such a network acts and is not learned with.
+    fn decoding(self, decoding: Option<Decoding>) -> Self {
+        let _ = decoding;
+        self
     }
 
     /// The same network with new noise in its noisy parts (Fortunato et al. 2018), or with none; a network without such

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What is made small.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Objective {
     /// The difference between the value of an action and its TD target.
@@ -17,9 +17,47 @@ pub enum Objective {
         #[serde(default)]
         multi_step: bool,
     },
+    /// Implicit Q-learning from logged episodes (ILQL, Snell et al. 2022): two values of an action, one of a state, and the
+    /// policy that made the log, in one network. The best action of a state is never asked for, so that nothing is claimed
+    /// of actions without data; bootstrap plays no part in it. `learner.conservatism` weighs its CQL term,
+    /// `learner.imitation` that of the policy.
+    Ilql {
+        /// Which expectile of the values of the actions in the data the value of a state is, from 0 to 1: .5 is their
+        /// mean, towards 1 their highest (Kostrikov et al. 2021, eq. 5). Snell et al. use .7 to .95.
+        #[serde(default = "default_expectile")]
+        #[schemars(range(min = 0.001, max = 0.999))]
+        expectile: f64,
+    },
     /// The cross-entropy of the actions taken, with the Q-values as logits: maximum-likelihood training on text,
     /// behaviour cloning on logged episodes. Bootstrap, discount and target network play no part in it.
     Imitation {},
+}
+
+fn default_expectile() -> f64 {
+    0.7
+}
+
+/// The loss of a state's value against the values of the actions taken in it.
+///
+/// ```text
+/// L(u) = |expectile - [u < 0]| u^2,   u = min(Q1', Q2')(s, a) - V(s)
+/// ```
+///
+/// Source: Kostrikov et al. 2021, eq. 5 and 6; Snell et al. 2022, eq. 3. The square is not halved, as in the code of Snell
+/// et al. and in trlx; LMRL-Gym halves it.
+///
+/// # Shapes
+/// - both: `[batch, steps]`
+/// - returns `[batch, steps]`
+///
+/// # Gradient
+/// `q` comes without one.
+pub fn expectile_loss(q: Tensor<2>, value: Tensor<2>, expectile: f64) -> Tensor<2> {
+    let difference = q - value;
+    let is_below = difference.clone().lower_elem(0.0).float();
+    // expectile where the difference is positive, 1 - expectile where it is negative
+    let weight = is_below.mul_scalar(1.0 - 2.0 * expectile).add_scalar(expectile);
+    weight * difference.powi_scalar(2)
 }
 
 /// Munchausen rewards (Vieillard et al. 2020): every reward is raised by the scaled log-probability of its action.

@@ -7,6 +7,47 @@ use serde::{Deserialize, Serialize};
 
 use crate::schedule::{Progress, Schedule};
 
+/// How values and the policy that made the data are weighed against each other in a network that has both.
+///
+/// ```text
+/// preference(a) = log pi_b(a | s) + beta (min(Q1, Q2)(s, a) - V(s))
+/// ```
+///
+/// with one Q and without V where the network has no more: V is the same for every action and changes no choice.
+/// Softmax of the preferences is the policy of Snell et al. 2022, section 4.3; their greatest is its greedy action.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Decoding {
+    /// How much a unit of Q counts against a nat of log-probability; 0 imitates the data. LMRL-Gym uses 8 for Monte-Carlo
+    /// values, 16 for its mazes and 32 for Wordle.
+    #[schemars(range(min = 0.0))]
+    pub beta: f64,
+    /// Weigh the policy that made the data; false leaves `beta Q` alone.
+    pub with_policy: bool,
+    /// Only the so many likeliest actions under the policy of the data may be chosen. Leave it out to allow all.
+    #[schemars(range(min = 1))]
+    pub top_k: Option<usize>,
+    /// Draw actions in proportion to `exp(preference / temperature)`; 0 takes the most preferred one.
+    #[schemars(range(min = 0.0))]
+    pub temperature: f64,
+}
+
+impl Default for Decoding {
+    fn default() -> Self {
+        Self { beta: 16.0, with_policy: true, top_k: None, temperature: 0.0 }
+    }
+}
+
+impl Decoding {
+    /// The policy over the preferences that a network gives under this decoding.
+    pub fn policy(&self) -> Policy {
+        match self.temperature > 0.0 {
+            true => Policy::Boltzmann { temperature: self.temperature },
+            false => Policy::Greedy,
+        }
+    }
+}
+
 /// How an agent chooses among the allowed actions.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Policy {

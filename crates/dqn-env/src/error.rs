@@ -1,5 +1,7 @@
 //! What can go wrong when an environment or a reward is built.
 
+use std::path::PathBuf;
+
 use dqn_text::{ActionId, TextError, TokenId};
 
 /// A fault in what an environment or a reward is made of.
@@ -214,6 +216,68 @@ pub enum EnvError {
     /// A table is limited to no steps at all.
     #[error("the step limit of the table is 0; it must be at least 1")]
     TableStepLimit,
+    /// A setting of a game, or of who plays it, is out of its range.
+    #[error("the {game} has {key} = {found}; it must be {allowed}")]
+    GameValue {
+        /// The game.
+        game: &'static str,
+        /// The key of its settings.
+        key: String,
+        /// The value.
+        found: String,
+        /// What it may be.
+        allowed: &'static str,
+    },
+    /// A list of words could not be read.
+    #[error("cannot read the word list {}: {source}", path.display())]
+    WordFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A line of a word list is no word to play with.
+    #[error("line {line} of {origin} is {found:?}; it must be {allowed}")]
+    WordLine {
+        /// The file, or the name of the list.
+        origin: String,
+        /// Which line, from 1.
+        line: usize,
+        /// The line.
+        found: String,
+        /// What it may be.
+        allowed: String,
+    },
+    /// A text of a game could not be tokenized.
+    #[error("{text:?} is a text of the game and cannot be tokenized")]
+    GameText {
+        /// The text.
+        text: String,
+        /// Why.
+        source: Box<TextError>,
+    },
+    /// A command of a game cannot be written with the vocabulary.
+    #[error("the command {command:?} is {tokens:?} in the vocabulary; every command must be written without <unk>")]
+    CommandUnknown {
+        /// The command.
+        command: String,
+        /// Its tokens.
+        tokens: Vec<String>,
+    },
+    /// Two commands of a game are written with the same tokens.
+    #[error("the commands {first:?} and {second:?} are the same tokens; the tokenizer must tell commands apart")]
+    CommandsAlike {
+        /// One command.
+        first: String,
+        /// The other.
+        second: String,
+    },
+    /// A command of a game is no token at all.
+    #[error("the command {command:?} is no token at all; every command must be at least one")]
+    CommandEmpty {
+        /// The command.
+        command: String,
+    },
     /// The values of a table do not settle.
     #[error(
         "with discount {discount} the values of the table still change by {change} after {n_sweeps} sweeps; \
@@ -233,5 +297,15 @@ impl EnvError {
     /// Refuses a setting of a task that is below `least`.
     pub(crate) fn check_value(task: &'static str, key: &'static str, found: usize, least: usize) -> Result<(), Self> {
         if found >= least { Ok(()) } else { Err(Self::TaskValue { task, key, found, least }) }
+    }
+
+    /// A setting of a game with the value that is refused.
+    pub(crate) fn game_value(
+        game: &'static str,
+        key: impl Into<String>,
+        found: impl ToString,
+        allowed: &'static str,
+    ) -> Self {
+        Self::GameValue { game, key: key.into(), found: found.to_string(), allowed }
     }
 }

@@ -3,6 +3,7 @@
 //! Torsos and heads are closed enums, so that one network type serves every combination. Every torso answers for whole
 //! sequences (`forward`) and token by token (`step`), and the two agree.
 
+mod bag;
 mod cnn;
 mod dropout;
 mod embedding;
@@ -22,6 +23,7 @@ mod tied;
 mod torso;
 mod transformer;
 
+pub use bag::{Bag, BagConfig};
 pub use cnn::{Cnn, CnnConfig};
 pub use embedding::TokenEmbedding;
 pub use gru::{Gru, GruConfig};
@@ -30,7 +32,7 @@ pub use lstm::{Lstm, LstmConfig};
 pub use mlp::{Mlp, MlpConfig};
 pub use network::{NetworkConfig, TextQNetwork};
 pub use quantile_embedding::QuantileEmbedding;
-pub use relevance::{Relevance, RelevanceConfig};
+pub use relevance::{ActionEncoder, Relevance, RelevanceConfig};
 pub use tied::Tied;
 pub use torso::{DecodeState, Torso, TorsoConfig};
 pub use transformer::{Transformer, TransformerConfig};

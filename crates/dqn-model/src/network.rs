@@ -2,8 +2,12 @@
 
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, LayerNorm};
+use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor};
+use dqn_core::batch::FORBIDDEN;
+use dqn_core::network::Companions;
 use dqn_core::network::best_of;
+use dqn_core::policy::Decoding;
 use dqn_core::{Distribution, QNetwork, SequenceInput, StepInput};
 use dqn_mdp::{ActionTable, Seed};
 use rand::Rng;
@@ -15,11 +19,14 @@ use crate::dropout::dropped;
 use crate::embedding::TokenEmbedding;
 use crate::head::{Head, HeadConfig};
 use crate::init::{Init, NumberParameters};
+use crate::linear::{Activation, Linear};
 use crate::norm::{layer_norm, normalise};
 use crate::quantile_embedding::QuantileEmbedding;
 use crate::relevance::Relevance;
 use crate::tied::Tied;
 use crate::torso::{DecodeState, Torso, TorsoConfig};
+
+const NO_SECOND: &str = "a checked configuration gives ILQL a second value";
 
 /// The Q-network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -62,12 +69,12 @@ impl Default for NetworkConfig {
 }
 
 impl NetworkConfig {
-    /// A network for `actions` with parameters drawn from `rng`.
+    /// A network for `actions` with parameters drawn from `rng`, and with what it is to learn beside its values.
     pub fn init(
         &self,
-        n_tokens: usize,
-        n_positions: usize,
+        [n_tokens, n_positions]: [usize; 2],
         actions: &ActionTable,
+        companions: Companions,
         rng: &mut impl Rng,
         device: &Device,
     ) -> TextQNetwork {
@@ -80,23 +87,31 @@ impl NetworkConfig {
             norm: self.layer_norm.then(|| layer_norm(width, device)),
             dropout,
             quantiles: QuantileEmbedding::of(self.distribution, width, &mut init),
-            values: match &self.head {
-                HeadConfig::Relevance(config) => {
-                    ActionValues::Relevance(Relevance::new(config, [self.embedding_width, width], actions, &mut init))
-                }
-                HeadConfig::Tied { init_deviation } => {
-                    ActionValues::Tied(Tied::new(*init_deviation, [self.embedding_width, width], actions, &mut init))
-                }
-                HeadConfig::Scalar { .. } | HeadConfig::Dueling { .. } => ActionValues::Linear(Head::new(
-                    self.head,
-                    self.distribution,
-                    self.noise,
-                    [width, actions.len()],
-                    &mut init,
-                )),
-            },
+            values: self.action_values(actions, &mut init),
+            second: companions.has_second.then(|| self.action_values(actions, &mut init)),
+            state_value: companions.has_second.then(|| Linear::new(width, 1, 3.0, &mut init)),
+            policy: companions.has_policy.then(|| self.action_values(actions, &mut init)),
+            decoding: None,
         };
         network.map(&mut NumberParameters { next: 1 })
+    }
+}
+
+impl NetworkConfig {
+    /// A head as this configuration describes it.
+    fn action_values<R: Rng>(&self, actions: &ActionTable, init: &mut Init<'_, R>) -> ActionValues {
+        let width = self.torso.width();
+        match &self.head {
+            HeadConfig::Relevance(config) => {
+                ActionValues::Relevance(Relevance::new(config, [self.embedding_width, width], actions, init))
+            }
+            HeadConfig::Tied { init_deviation } => {
+                ActionValues::Tied(Tied::new(*init_deviation, [self.embedding_width, width], actions, init))
+            }
+            HeadConfig::Scalar { .. } | HeadConfig::Dueling { .. } => {
+                ActionValues::Linear(Head::new(self.head, self.distribution, self.noise, [width, actions.len()], init))
+            }
+        }
     }
 }
 
@@ -109,6 +124,15 @@ pub struct TextQNetwork {
     dropout: Option<Dropout>,
     quantiles: Option<QuantileEmbedding>,
     values: ActionValues,
+    /// A second opinion on them, where it is learned.
+    second: Option<ActionValues>,
+    /// The value of a state, where it is learned.
+    state_value: Option<Linear>,
+    /// The policy that made the data, as logits, where it is learned.
+    policy: Option<ActionValues>,
+    /// How the values and that policy are weighed in a network that only acts.
+    #[module(skip)]
+    decoding: Option<Decoding>,
 }
 
 /// What values the actions.
@@ -123,30 +147,116 @@ enum ActionValues {
     Tied(Tied),
 }
 
-impl TextQNetwork {
-    /// This network with the head of `other`.
-    pub fn with_head_of(self, other: Self) -> Self {
-        Self { values: other.values, quantiles: other.quantiles, ..self }
+impl ActionValues {
+    fn n_actions(&self) -> usize {
+        match self {
+            ActionValues::Linear(head) => head.n_actions(),
+            ActionValues::Relevance(head) => head.n_actions(),
+            ActionValues::Tied(head) => head.n_actions(),
+        }
     }
 
     /// The value of every action: `[rows, width]` to `[rows, actions]`.
+    fn q_values(&self, embedding: &TokenEmbedding, features: Tensor<2>) -> Tensor<2> {
+        match self {
+            ActionValues::Linear(head) => head.q_values(features),
+            ActionValues::Relevance(head) => head.q_values(embedding, features),
+            ActionValues::Tied(head) => head.q_values(embedding, features),
+        }
+    }
+
+    /// What the head says of one action in each row: `[rows, atoms]`.
+    fn atoms_taken(&self, embedding: &TokenEmbedding, features: Tensor<2>, actions: Tensor<1, Int>) -> Tensor<2> {
+        match self {
+            ActionValues::Linear(head) => head.atoms_taken(features, actions),
+            ActionValues::Relevance(head) => head.q_taken(embedding, features, actions).unsqueeze_dim(1),
+            ActionValues::Tied(head) => head.q_taken(embedding, features, actions).unsqueeze_dim(1),
+        }
+    }
+
+    fn considering(self, considered: Option<&[i64]>) -> Self {
+        match self {
+            ActionValues::Relevance(head) => ActionValues::Relevance(head.considering(considered)),
+            others @ (ActionValues::Linear(_) | ActionValues::Tied(_)) => others,
+        }
+    }
+
+    fn for_acting(self, embedding: &TokenEmbedding) -> Self {
+        match self {
+            ActionValues::Linear(head) => ActionValues::Linear(head.for_acting()),
+            ActionValues::Relevance(head) => ActionValues::Relevance(head.for_acting(embedding)),
+            others @ ActionValues::Tied(_) => others,
+        }
+    }
+}
+
+impl TextQNetwork {
+    /// This network with the head of `other`.
+    pub fn with_head_of(self, other: Self) -> Self {
+        Self {
+            values: other.values,
+            second: other.second,
+            state_value: other.state_value,
+            policy: other.policy,
+            quantiles: other.quantiles,
+            ..self
+        }
+    }
+
+    /// The value of every action, or the preferences of a network that decodes: `[rows, width]` to `[rows, actions]`.
     fn values_of(&self, features: Tensor<2>) -> Tensor<2> {
         let features = self.acting_features(features);
-        match &self.values {
-            ActionValues::Linear(head) => head.q_values(features),
-            ActionValues::Relevance(head) => head.q_values(&self.embedding, features),
-            ActionValues::Tied(head) => head.q_values(&self.embedding, features),
+        let values = self.values.q_values(&self.embedding, features.clone());
+        match (&self.policy, self.decoding) {
+            (Some(policy), Some(decoding)) => self.preferences(values, policy, features, decoding),
+            _ => values,
+        }
+    }
+
+    /// See [`Decoding`]: `[rows, actions]`.
+    fn preferences(
+        &self,
+        values: Tensor<2>,
+        policy: &ActionValues,
+        features: Tensor<2>,
+        decoding: Decoding,
+    ) -> Tensor<2> {
+        let values = match &self.second {
+            Some(second) => values.min_pair(second.q_values(&self.embedding, features.clone())),
+            None => values,
+        };
+        let values = match &self.state_value {
+            Some(state_value) => values - state_value.forward(features.clone(), Activation::Identity),
+            None => values,
+        };
+        let log_policy = log_softmax(policy.q_values(&self.embedding, features), 1);
+        let preferences = values.mul_scalar(decoding.beta);
+        let preferences = match decoding.with_policy {
+            true => preferences + log_policy.clone(),
+            false => preferences,
+        };
+        let n_actions = log_policy.dims()[1];
+        match decoding.top_k.filter(|&top_k| top_k < n_actions) {
+            Some(top_k) => {
+                let least = log_policy.clone().topk(top_k, 1).narrow(1, top_k - 1, 1);
+                let is_unlikely = log_policy.lower(least.repeat_dim(1, n_actions));
+                preferences.mask_fill(is_unlikely, FORBIDDEN)
+            }
+            None => preferences,
         }
     }
 
     /// What the head says of one action in each row: `[rows, atoms]`.
     fn atoms_of(&self, features: Tensor<2>, actions: Tensor<1, Int>) -> Tensor<2> {
-        let features = self.acting_features(features);
-        match &self.values {
-            ActionValues::Linear(head) => head.atoms_taken(features, actions),
-            ActionValues::Relevance(head) => head.q_taken(&self.embedding, features, actions).unsqueeze_dim(1),
-            ActionValues::Tied(head) => head.q_taken(&self.embedding, features, actions).unsqueeze_dim(1),
-        }
+        self.values.atoms_taken(&self.embedding, self.acting_features(features), actions)
+    }
+
+    /// The values of all actions by one of the heads beside the first: `[batch, states, width]` to
+    /// `[batch, states, actions]`.
+    fn by(&self, head: &ActionValues, features: Tensor<3>) -> Tensor<3> {
+        let [batch, states, width] = features.dims();
+        let values = head.q_values(&self.embedding, features.reshape([batch * states, width]));
+        values.reshape([batch, states, head.n_actions()])
     }
 
     fn finish<const D: usize>(&self, features: Tensor<D>) -> Tensor<D> {
@@ -170,11 +280,39 @@ impl QNetwork for TextQNetwork {
     type DecodeState = DecodeState;
 
     fn n_actions(&self) -> usize {
-        match &self.values {
-            ActionValues::Linear(head) => head.n_actions(),
-            ActionValues::Relevance(head) => head.n_actions(),
-            ActionValues::Tied(head) => head.n_actions(),
-        }
+        self.values.n_actions()
+    }
+
+    fn companions(&self) -> Companions {
+        Companions { has_policy: self.policy.is_some(), has_second: self.second.is_some() }
+    }
+
+    fn second_q_values(&self, features: Tensor<3>) -> Tensor<3> {
+        self.by(self.second.as_ref().expect(NO_SECOND), features)
+    }
+
+    fn second_q_taken(&self, features: Tensor<3>, actions: Tensor<2, Int>) -> Tensor<2> {
+        let [batch, states, width] = features.dims();
+        let second = self.second.as_ref().expect(NO_SECOND);
+        let (features, actions) = (features.reshape([batch * states, width]), actions.reshape([batch * states]));
+        second.atoms_taken(&self.embedding, features, actions).reshape([batch, states])
+    }
+
+    fn state_values(&self, features: Tensor<3>) -> Tensor<2> {
+        let [batch, states, width] = features.dims();
+        let state_value = self.state_value.as_ref().expect(NO_SECOND);
+        state_value.forward(features.reshape([batch * states, width]), Activation::Identity).reshape([batch, states])
+    }
+
+    fn policy_logits(&self, features: Tensor<3>) -> Tensor<3> {
+        self.by(
+            self.policy.as_ref().expect("a checked configuration gives this learner a policy of the data"),
+            features,
+        )
+    }
+
+    fn decoding(self, decoding: Option<Decoding>) -> Self {
+        Self { decoding, ..self }
     }
 
     fn features(&self, input: &SequenceInput) -> Tensor<3> {
@@ -241,20 +379,23 @@ impl QNetwork for TextQNetwork {
     }
 
     fn considering(self, considered: Option<&[i64]>) -> Self {
-        let values = match self.values {
-            ActionValues::Relevance(head) => ActionValues::Relevance(head.considering(considered)),
-            others @ (ActionValues::Linear(_) | ActionValues::Tied(_)) => others,
-        };
-        Self { values, ..self }
+        Self {
+            values: self.values.considering(considered),
+            second: self.second.map(|head| head.considering(considered)),
+            policy: self.policy.map(|head| head.considering(considered)),
+            ..self
+        }
     }
 
     fn for_acting(self) -> Self {
-        let values = match self.values {
-            ActionValues::Linear(head) => ActionValues::Linear(head.for_acting()),
-            ActionValues::Relevance(head) => ActionValues::Relevance(head.for_acting(&self.embedding)),
-            others @ ActionValues::Tied(_) => others,
-        };
-        Self { values, torso: self.torso.for_acting(), ..self }
+        Self {
+            values: self.values.for_acting(&self.embedding),
+            second: self.second.map(|head| head.for_acting(&self.embedding)),
+            state_value: self.state_value.map(Linear::for_acting),
+            policy: self.policy.map(|head| head.for_acting(&self.embedding)),
+            torso: self.torso.for_acting(),
+            ..self
+        }
     }
 
     fn start(&self, input: &SequenceInput) -> (DecodeState, Tensor<2>) {
@@ -288,7 +429,7 @@ mod tests {
     use rand::RngExt;
 
     use super::*;
-    use crate::{CnnConfig, LstmConfig, MlpConfig, RelevanceConfig, TransformerConfig};
+    use crate::{ActionEncoder, BagConfig, CnnConfig, LstmConfig, MlpConfig, RelevanceConfig, TransformerConfig};
 
     const N_TOKENS: usize = 11;
     const N_POSITIONS: usize = 5;
@@ -316,7 +457,7 @@ mod tests {
             HeadConfig::Tied { .. } => ActionTable::of_tokens((3..10).map(TokenId)),
             _ => actions(),
         };
-        config.init(N_TOKENS, N_POSITIONS, &actions, &mut Seed(5).stream("init"), device)
+        config.init([N_TOKENS, N_POSITIONS], &actions, Companions::default(), &mut Seed(5).stream("init"), device)
     }
 
     fn torsos() -> Vec<TorsoConfig> {
@@ -329,15 +470,18 @@ mod tests {
             TorsoConfig::Cnn(CnnConfig { width: 8, kernel_size: 2, n_layers: 2 }),
             TorsoConfig::Cnn(CnnConfig { width: 8, kernel_size: 3, n_layers: 3 }),
             TorsoConfig::Transformer(TransformerConfig { width: 8, n_heads: 2, n_layers: 2, expansion: 2 }),
+            TorsoConfig::Bag(BagConfig { ngram_tokens: 2, width: 9, hidden: vec![8, 7] }),
+            TorsoConfig::Bag(BagConfig { ngram_tokens: 1, width: 9, hidden: vec![8] }),
         ]
     }
 
-    fn heads() -> [HeadConfig; 4] {
+    fn heads() -> [HeadConfig; 5] {
         [
             HeadConfig::Scalar { init_deviation: 0.5 },
             HeadConfig::Dueling { init_deviation: 0.5 },
-            HeadConfig::Relevance(RelevanceConfig { width: 5, init_deviation: 0.5 }),
+            HeadConfig::Relevance(RelevanceConfig { width: 5, init_deviation: 0.5, ..RelevanceConfig::default() }),
             HeadConfig::Tied { init_deviation: 0.5 },
+            HeadConfig::Relevance(RelevanceConfig { encoder: ActionEncoder::Mlp, width: 5, init_deviation: 0.5 }),
         ]
     }
 
@@ -472,6 +616,64 @@ mod tests {
         }
     }
 
+    /// A network with all companions, and the logits and values that its preferences are made of, `[rows, actions]` each.
+    struct Decoded {
+        network: TextQNetwork,
+        input: SequenceInput,
+        log_policy: Tensor<2>,
+        advantages: Tensor<2>,
+    }
+
+    fn decoded(head: HeadConfig) -> Decoded {
+        let device = Device::flex();
+        let torso = TorsoConfig::Gru(GruConfig { width: 8, n_layers: 1 });
+        let config = NetworkConfig { embedding_width: 6, torso, head, ..NetworkConfig::default() };
+        let companions = Companions { has_policy: true, has_second: true };
+        let network =
+            config.init([N_TOKENS, N_POSITIONS], &actions(), companions, &mut Seed(5).stream("init"), &device);
+        let input = Texts::random(3, 4, 8).input(4, &vec![vec![3]; 3], &device);
+        let features = network.features(&input);
+        let flat = |values: Tensor<3>| values.squeeze_dim::<2>(1);
+        let first = flat(network.q_values(features.clone()));
+        let second = flat(network.second_q_values(features.clone()));
+        let value = network.state_values(features.clone());
+        let log_policy = log_softmax(flat(network.policy_logits(features)), 1);
+        Decoded { network, input, log_policy, advantages: first.min_pair(second) - value }
+    }
+
+    #[test]
+    fn preferences_weigh_the_policy_of_the_data_and_the_smaller_of_two_values() {
+        for head in [heads()[0], heads()[1], heads()[2], heads()[4]] {
+            let Decoded { network, input, log_policy, advantages } = decoded(head);
+            let preferences = |decoding: Decoding| {
+                let network = network.clone().decoding(Some(decoding));
+                let (_, plain) = network.start(&input);
+                let (_, packed) = network.for_acting().start(&input);
+                assert_close(packed, plain.clone(), "acting");
+                plain
+            };
+            let decoding = Decoding { beta: 3.0, with_policy: true, top_k: None, temperature: 0.0 };
+            let expected = log_policy.clone() + advantages.clone().mul_scalar(3.0);
+            assert_close(preferences(decoding), expected.clone(), "log policy + beta advantage");
+            let alone = preferences(Decoding { with_policy: false, ..decoding });
+            assert_close(alone, advantages.mul_scalar(3.0), "values alone");
+            let imitating = preferences(Decoding { beta: 0.0, ..decoding });
+            assert_close(imitating, log_policy.clone(), "beta 0 imitates");
+            let likeliest: Vec<f32> = preferences(Decoding { top_k: Some(2), ..decoding }).try_into_vec_as().unwrap();
+            let log_policy: Vec<f32> = log_policy.try_into_vec_as().unwrap();
+            let expected: Vec<f32> = expected.try_into_vec_as().unwrap();
+            for ((found, log_policy), expected) in likeliest.chunks(7).zip(log_policy.chunks(7)).zip(expected.chunks(7))
+            {
+                let n_likelier = |action: usize| log_policy.iter().filter(|&&other| other > log_policy[action]).count();
+                for action in 0..7 {
+                    let is_kept = n_likelier(action) < 2;
+                    assert_eq!(found[action] > FORBIDDEN / 2.0, is_kept);
+                    assert!(!is_kept || (found[action] - expected[action]).abs() < 1e-4);
+                }
+            }
+        }
+    }
+
     #[test]
     fn padding_on_the_right_changes_nothing() {
         let device = Device::flex();
@@ -491,8 +693,11 @@ mod tests {
         let device = Device::flex();
         let ordered = Texts { tokens: vec![vec![1, 2, 3]], positions: vec![vec![0, 0, 0]] };
         let swapped = Texts { tokens: vec![vec![2, 1, 3]], positions: vec![vec![0, 0, 0]] };
-        let seeing =
-            torsos().into_iter().filter(|torso| !matches!(torso, TorsoConfig::Mlp(mlp) if mlp.window_tokens < 3));
+        let seeing = torsos().into_iter().filter(|torso| match torso {
+            TorsoConfig::Mlp(mlp) => mlp.window_tokens >= 3,
+            TorsoConfig::Bag(bag) => bag.ngram_tokens >= 2,
+            _ => true,
+        });
         for torso in seeing {
             let network = network(torso, heads()[0], false, &device);
             let values = |texts: &Texts| -> Vec<f32> {

@@ -12,13 +12,16 @@ use serde::{Deserialize, Serialize};
 use crate::embedding::TokenEmbedding;
 use crate::gru::{Gru, GruConfig};
 use crate::init::Init;
+use crate::linear::{Activation, Linear};
 use crate::torso::at_decisions;
 
 /// Size of a relevance head.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RelevanceConfig {
-    /// Units of the recurrent network that reads the tokens of an action.
+    /// What reads the tokens of an action.
+    pub encoder: ActionEncoder,
+    /// Units of the encoder.
     #[schemars(range(min = 1, max = 65536))]
     pub width: usize,
     /// Standard deviation of the initial weights of the projection; a small one begins with all values near 0.
@@ -28,15 +31,34 @@ pub struct RelevanceConfig {
 
 impl Default for RelevanceConfig {
     fn default() -> Self {
-        Self { width: 128, init_deviation: 0.01 }
+        Self { encoder: ActionEncoder::Gru, width: 128, init_deviation: 0.01 }
     }
+}
+
+/// What reads the tokens of an action.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ActionEncoder {
+    /// Gated recurrent units, for actions of any length.
+    #[default]
+    Gru,
+    /// A rectified layer over the vectors of all tokens side by side, for short actions in which places matter, such as
+    /// the letters of a word.
+    Mlp,
+}
+
+/// The encoder of [`ActionEncoder`].
+#[derive(Module, Debug)]
+enum Encoder {
+    Gru(Gru),
+    Mlp(Linear),
 }
 
 /// Values of actions from their text: the deep reinforcement relevance network.
 ///
 /// ```text
 /// Q(s, a) = f(s) . g(a) + b(a)
-/// (g(a), b(a)) = h W + c,   h = the last hidden state of a GRU over the tokens of a
+/// (g(a), b(a)) = h W + c,   h = the last hidden state of a GRU over the tokens of a, or a rectified layer over them
 /// ```
 ///
 /// The tokens of actions and states have the same vectors. No parameter belongs to one action: actions share what is
@@ -49,7 +71,7 @@ impl Default for RelevanceConfig {
 /// of tokens are shared with the state, and an action has a bias b(a) from its text.
 #[derive(Module, Debug)]
 pub struct Relevance {
-    encoder: Gru,
+    encoder: Encoder,
     /// `[encoder width, width + 1]`; the last column gives b(a).
     weight: Param<Tensor<2>>,
     /// `[width + 1]`
@@ -91,8 +113,14 @@ impl Relevance {
             row.iter_mut().zip(written).for_each(|(place, token)| *place = i64::from(token.0));
         }
         let lengths = table.iter().map(|(_, written)| written.len()).collect();
+        let encoder = match config.encoder {
+            ActionEncoder::Gru => {
+                Encoder::Gru(Gru::new(&GruConfig { width: config.width, n_layers: 1 }, embedding_width, None, init))
+            }
+            ActionEncoder::Mlp => Encoder::Mlp(Linear::new(longest * embedding_width, config.width, 6.0, init)),
+        };
         Self {
-            encoder: Gru::new(&GruConfig { width: config.width, n_layers: 1 }, embedding_width, None, init),
+            encoder,
             weight: init.normal([config.width, width + 1], config.init_deviation as f32),
             bias: init.zeros(width + 1),
             texts: Arc::new(ActionTexts { tokens, lengths, longest }),
@@ -176,9 +204,27 @@ impl Relevance {
     /// - `tokens`: `[rows, longest]`, padded on the right; `last`: index of the last token, `[rows, 1]`
     /// - returns `[rows, width + 1]`
     fn encode(&self, embedding: &TokenEmbedding, tokens: Tensor<2, Int>, last: Tensor<2, Int>) -> Tensor<2> {
-        let layers = self.encoder.forward(embedding.of_tokens(tokens));
-        let hidden = layers.into_iter().next_back().expect("the encoder has a layer");
-        let hidden = at_decisions(hidden, last).squeeze_dim::<2>(1);
+        let hidden = match &self.encoder {
+            Encoder::Gru(gru) => {
+                let layers = gru.forward(embedding.of_tokens(tokens));
+                let hidden = layers.into_iter().next_back().expect("the encoder has a layer");
+                at_decisions(hidden, last).squeeze_dim::<2>(1)
+            }
+            Encoder::Mlp(layer) => {
+                let vectors = embedding.of_tokens(tokens);
+                let [rows, n_tokens, width] = vectors.dims();
+                let missing = self.texts.longest - n_tokens;
+                // Shorter texts were cut to the longest of their chunk; the layer reads all places.
+                let vectors = match missing {
+                    0 => vectors,
+                    _ => {
+                        let filling = Tensor::zeros([rows, missing], &vectors.device());
+                        Tensor::cat(vec![vectors, embedding.of_tokens(filling)], 1)
+                    }
+                };
+                layer.forward(vectors.reshape([rows, self.texts.longest * width]), Activation::Relu)
+            }
+        };
         hidden.matmul(self.weight.val()) + self.bias.val().unsqueeze()
     }
 }
@@ -205,6 +251,13 @@ mod tests {
     const N_TOKENS: usize = 9;
     const WIDTHS: [usize; 2] = [3, 4];
 
+    fn gru(head: &Relevance) -> &Gru {
+        match &head.encoder {
+            Encoder::Gru(gru) => gru,
+            Encoder::Mlp(_) => panic!("these tests are about the recurrent encoder"),
+        }
+    }
+
     fn table(actions: &[&[u32]]) -> ActionTable {
         ActionTable::new(actions.iter().map(|tokens| tokens.iter().copied().map(TokenId).collect()).collect())
     }
@@ -213,7 +266,7 @@ mod tests {
         let mut rng = Seed(7).stream("init");
         let mut init = Init { rng: &mut rng, device };
         let embedding = TokenEmbedding::new(N_TOKENS, 5, WIDTHS[0], &mut init);
-        let config = RelevanceConfig { width: 5, init_deviation: 0.7 };
+        let config = RelevanceConfig { encoder: ActionEncoder::Gru, width: 5, init_deviation: 0.7 };
         (embedding, Relevance::new(&config, WIDTHS, &table(actions), &mut init))
     }
 
@@ -240,8 +293,8 @@ mod tests {
                 .of_tokens(Tensor::<1, Int>::arange(0..N_TOKENS as i64, &Device::flex()).unsqueeze())
                 .squeeze_dim(0),
         );
-        let [input_weight, hidden_weight] = head.encoder.weights().map(values);
-        let [input_bias, hidden_bias] = head.encoder.biases().map(|bias| values(bias.unsqueeze()));
+        let [input_weight, hidden_weight] = gru(&head).weights().map(values);
+        let [input_bias, hidden_bias] = gru(&head).biases().map(|bias| values(bias.unsqueeze()));
         let (n_inputs, units, width) = (WIDTHS[0], 5, WIDTHS[1]);
         let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
         let mut hidden = vec![0.0_f64; units];
@@ -338,7 +391,7 @@ mod tests {
         let loss = head.q_taken(&embedding, Tensor::from_inner(features.clone()), on(&device)).sum();
         let gradients = loss.backward();
         let gradient = values(head.weight.val().grad(&gradients).unwrap());
-        assert!(head.encoder.weights().iter().all(|weight| weight.grad(&gradients).is_some()));
+        assert!(gru(&head).weights().iter().all(|weight| weight.grad(&gradients).is_some()));
         let shift = 1e-2_f32;
         for index in [0, 7, 24] {
             let moved = |by: f32| {

@@ -8,6 +8,7 @@ use rand::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::bag::{Bag, BagConfig, BagState};
 use crate::cnn::{Cnn, CnnConfig, History};
 use crate::embedding::TokenEmbedding;
 use crate::gru::{Gru, GruConfig};
@@ -30,6 +31,8 @@ pub enum TorsoConfig {
     Cnn(CnnConfig),
     /// Causal self-attention over the whole text (Vaswani et al. 2017).
     Transformer(TransformerConfig),
+    /// Features of the n-grams of the whole text, added up (Kim 2014; Iyyer et al. 2015); blind to their order.
+    Bag(BagConfig),
 }
 
 impl TorsoConfig {
@@ -41,6 +44,7 @@ impl TorsoConfig {
             TorsoConfig::Lstm(config) => config.width,
             TorsoConfig::Cnn(config) => config.width,
             TorsoConfig::Transformer(config) => config.width,
+            TorsoConfig::Bag(config) => config.hidden.last().copied().unwrap_or(0),
         }
     }
 
@@ -58,6 +62,7 @@ impl TorsoConfig {
             TorsoConfig::Transformer(config) => {
                 Torso::Transformer(Transformer::new(config, embedding_width, dropout, init))
             }
+            TorsoConfig::Bag(config) => Torso::Bag(Bag::new(config, embedding_width, dropout, init)),
         }
     }
 }
@@ -75,6 +80,8 @@ pub enum Torso {
     Cnn(Cnn),
     /// See [`TorsoConfig::Transformer`].
     Transformer(Transformer),
+    /// See [`TorsoConfig::Bag`].
+    Bag(Bag),
 }
 
 /// What a torso remembers of the texts it reads token by token.
@@ -90,6 +97,8 @@ pub enum DecodeState {
     Cnn(Vec<History>),
     /// Keys and values of all tokens.
     Transformer(KeyValueCache),
+    /// The last tokens, and the sum over all n-grams.
+    Bag(BagState),
 }
 
 impl Torso {
@@ -101,6 +110,7 @@ impl Torso {
             Torso::Lstm(lstm) => Torso::Lstm(lstm.for_acting()),
             Torso::Cnn(cnn) => Torso::Cnn(cnn.for_acting()),
             Torso::Transformer(transformer) => Torso::Transformer(transformer.for_acting()),
+            Torso::Bag(bag) => Torso::Bag(bag.for_acting()),
         }
     }
 
@@ -122,6 +132,7 @@ impl Torso {
             Torso::Transformer(transformer) => {
                 at_decisions(transformer.forward(embedding.forward(tokens, positions)), decisions)
             }
+            Torso::Bag(bag) => bag.forward(embedding, tokens, positions, decisions),
         }
     }
 
@@ -162,6 +173,10 @@ impl Torso {
                 let cache = transformer.cache(blocks, decisions.clone());
                 (DecodeState::Transformer(cache), at_decisions(features, decisions).squeeze_dim(1))
             }
+            Torso::Bag(bag) => {
+                let (state, features) = bag.start(embedding, tokens, positions, decisions);
+                (DecodeState::Bag(state), features)
+            }
         }
     }
 
@@ -184,6 +199,7 @@ impl Torso {
             (Torso::Lstm(lstm), DecodeState::Lstm(memories)) => lstm.step(vectors(), memories),
             (Torso::Cnn(cnn), DecodeState::Cnn(history)) => cnn.step(vectors(), history),
             (Torso::Transformer(transformer), DecodeState::Transformer(cache)) => transformer.step(vectors(), cache),
+            (Torso::Bag(bag), DecodeState::Bag(state)) => bag.step(embedding, tokens.clone(), positions.clone(), state),
             _ => panic!("the decode state belongs to another torso"),
         }
     }
@@ -209,6 +225,7 @@ impl DecodeState {
                 DecodeState::Cnn(history.into_iter().map(chosen).collect())
             }
             DecodeState::Transformer(cache) => DecodeState::Transformer(cache.select(rows)),
+            DecodeState::Bag(state) => DecodeState::Bag(state.select(rows)),
         }
     }
 
@@ -243,6 +260,7 @@ impl DecodeState {
             (DecodeState::Transformer(one), DecodeState::Transformer(other)) => {
                 DecodeState::Transformer(one.join(other))
             }
+            (DecodeState::Bag(one), DecodeState::Bag(other)) => DecodeState::Bag(one.join(other)),
             _ => panic!("the decode states belong to different torsos"),
         }
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use dqn_core::CoreError;
 use dqn_env::EnvError;
+use dqn_env::log::LogFault;
 use dqn_mdp::MdpError;
 use dqn_score::ScoreError;
 use dqn_text::TextError;
@@ -246,6 +247,22 @@ pub enum TrainError {
         /// How many texts there are.
         n_texts: usize,
     },
+    /// The filter leaves nothing of the logged episodes.
+    #[error(
+        "training.source.filter: none of the {n_episodes} logged episodes has a return of at least {min_return}; the \
+         highest is {highest}"
+    )]
+    NothingKept {
+        /// How many episodes there are.
+        n_episodes: usize,
+        /// The least return asked for.
+        min_return: f64,
+        /// The highest there is.
+        highest: f64,
+    },
+    /// A log holds a line that is no episode of the task.
+    #[error(transparent)]
+    Log(#[from] LogFault),
     /// A delimiter of the position features is not a token.
     #[error("positions.delimiters: {delimiter:?} is not in the vocabulary")]
     UnknownDelimiter {
@@ -322,6 +339,8 @@ impl TrainError {
             | TrainError::NoPromptLines { .. }
             | TrainError::NoActions { .. }
             | TrainError::NothingToImitate { .. }
+            | TrainError::NothingKept { .. }
+            | TrainError::Log(_)
             | TrainError::UnknownDelimiter { .. }
             | TrainError::UnknownInPrompt { .. }
             | TrainError::NotOffered { .. }

@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use burn::tensor::Tensor;
 use burn::tensor::activation::log_softmax;
 use dqn_core::batch::DeviceBatch;
+use dqn_core::objective::Objective;
 use dqn_core::{Policy, Prior, QNetwork, Window};
 use dqn_env::RewardSum;
+use dqn_env::game::{Game, GamePlayer, record};
 use dqn_mdp::{Seed, Start, TokenId, Trajectory};
 use dqn_model::TextQNetwork;
 use dqn_score::{Bleu, BleuConfig, NgramIndex, distinct_n, unique_fraction};
@@ -16,7 +18,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 use crate::config::PriorConfig;
+use crate::diagnostics::{Diagnostics, diagnose, expert_actions};
 use crate::experiment::{Experiment, HumanEpisodes, Task};
+use crate::logs::BehaviorData;
 use crate::play::{Narrowing, NetworkPlayer, Player, ScriptedPlayer, View, play};
 use crate::stats::{Interval, bootstrap_mean};
 
@@ -35,6 +39,12 @@ pub struct Evaluation {
     /// Mean return of the learned policy minus that of this one from the same starts, with its 95 % paired bootstrap
     /// interval; absent for the learned policy itself and for what people wrote.
     pub learned_minus: Option<Interval>,
+    /// Mean of what the game itself says of an episode, where that is not the return.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<f64>,
+    /// What the values are like, for the learned policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diagnostics: Option<Diagnostics>,
     /// Mean of each reward term's share of the return.
     pub terms: BTreeMap<String, f64>,
     /// Share of texts in the form that the reward asks for.
@@ -70,6 +80,8 @@ pub struct Evaluator<'a> {
     reward: Option<RewardSum>,
     copies: Option<NgramIndex<TokenId>>,
     n_episodes: usize,
+    /// What the game says of the episodes played last.
+    scores: Vec<f64>,
 }
 
 impl<'a> Evaluator<'a> {
@@ -91,6 +103,7 @@ impl<'a> Evaluator<'a> {
             task,
             copies,
             n_episodes: n_episodes.min(n_starts),
+            scores: Vec::new(),
         })
     }
 
@@ -107,6 +120,7 @@ impl<'a> Evaluator<'a> {
         let mut environments = self.task.environments(self.n_episodes)?;
         let starts: Vec<Start> = (0..self.n_episodes).map(Start::Indexed).collect();
         let mut episodes = play(&mut environments, &starts, player)?;
+        self.scores = environments.iter().filter_map(|environment| environment.score()).collect();
         self.judge(&mut episodes)?;
         Ok(episodes)
     }
@@ -140,7 +154,25 @@ impl<'a> Evaluator<'a> {
         policy: Policy,
     ) -> Result<(Evaluation, Vec<Trajectory>), TrainError> {
         let episodes = self.network_episodes(network, policy)?;
-        Ok((self.measure(name, &episodes)?, episodes))
+        Ok((Evaluation { score: mean_score(&self.scores), ..self.measure(name, &episodes)? }, episodes))
+    }
+
+    /// What the values of a network are like in the states of its `episodes`, which began at the first starts.
+    ///
+    /// Where texts are written freely there is no telling: each is long, and nothing is known of the other actions.
+    ///
+    /// # Errors
+    /// When the game refuses a start.
+    pub fn diagnose(&self, network: &TextQNetwork, episodes: &[Trajectory]) -> Result<Option<Diagnostics>, TrainError> {
+        let is_values = !matches!(self.experiment.config.learner.objective, Objective::Imitation {});
+        if self.task.prompts.is_some() || !is_values {
+            return Ok(None);
+        }
+        let experts = match self.experiment.game() {
+            Some(mut game) if self.experiment.plays_whole_commands() => expert_actions(&mut *game, episodes)?,
+            _ => Vec::new(),
+        };
+        Ok(Some(diagnose(self.experiment, network, episodes, &experts)))
     }
 
     /// The policies every result is compared with: random, the prior, and the prior within the form.
@@ -149,6 +181,9 @@ impl<'a> Evaluator<'a> {
     /// As [`Evaluator::episodes`].
     pub fn baselines(&mut self) -> Result<Vec<Evaluation>, TrainError> {
         let experiment = self.experiment;
+        if let Some(game) = experiment.game() {
+            return self.players(game);
+        }
         let mut rows = Vec::new();
         let n_actions = experiment.actions.len();
         let seed = Seed(experiment.config.evaluation.seed);
@@ -177,6 +212,64 @@ impl<'a> Evaluator<'a> {
             }
         }
         Ok(rows)
+    }
+
+    /// The scripted players of a game, and what was earned in the log.
+    fn players(&self, mut game: Box<dyn Game>) -> Result<Vec<Evaluation>, TrainError> {
+        let mut rows = Vec::new();
+        let players = [
+            ("random player", GamePlayer::Random {}),
+            ("skilled player", GamePlayer::Skilled {}),
+            ("expert player", GamePlayer::Expert {}),
+        ];
+        for (name, player) in players {
+            let mut rng = Seed(self.experiment.config.evaluation.seed).stream(name);
+            // Chance is averaged over several episodes from each start; the expert leaves nothing to it.
+            let n_rounds = match player {
+                GamePlayer::Expert {} => 1,
+                _ => SCRIPTED_EPISODES.div_ceil(self.n_episodes),
+            };
+            let (mut returns, mut scores, mut n_steps) = (Vec::new(), Vec::new(), 0);
+            for start in (0..n_rounds).flat_map(|_| 0..self.n_episodes) {
+                let recorded = record(&mut *game, player, Start::Indexed(start), &mut rng)?;
+                returns.push(recorded.episode.rewards.iter().map(|&reward| f64::from(reward)).sum());
+                scores.extend(recorded.score);
+                n_steps += recorded.episode.rewards.len();
+            }
+            let n_steps = n_steps as f64 / returns.len() as f64;
+            rows.push(Evaluation { score: mean_score(&scores), ..self.of_returns(name, returns, n_steps) });
+        }
+        if let Some(BehaviorData { returns, scores, n_steps, .. }) = self.experiment.behavior()? {
+            let score = scores.as_deref().and_then(mean_score);
+            rows.push(Evaluation { score, ..self.of_returns("behavior data", returns.clone(), *n_steps) });
+        }
+        Ok(rows)
+    }
+
+    /// What is known of a policy from its returns alone.
+    fn of_returns(&self, name: &str, returns: Vec<f64>, n_steps: f64) -> Evaluation {
+        let seed = self.experiment.config.evaluation.seed;
+        Evaluation {
+            policy: name.to_owned(),
+            split: self.split,
+            episode_return: bootstrap_mean(&returns, seed),
+            learned_minus: None,
+            score: None,
+            diagnostics: None,
+            terms: BTreeMap::new(),
+            form_kept: None,
+            policy_perplexity: None,
+            reference_perplexity: None,
+            bleu: None,
+            bleu_signature: None,
+            distinct_2: None,
+            unique: None,
+            copied_5: None,
+            n_steps,
+            n_episodes: returns.len(),
+            returns,
+            seed,
+        }
     }
 
     /// What people wrote from the same prompts: all of it, and the part that keeps the form.
@@ -223,18 +316,13 @@ impl<'a> Evaluator<'a> {
         };
         let terms = names.iter().enumerate().map(|(index, name)| (name.clone(), mean_term(index))).collect();
         let (bleu, bleu_signature) = self.bleu(episodes)?.unzip();
+        let n_steps = episodes.iter().map(|episode| episode.len() as f64).sum::<f64>() / episodes.len() as f64;
         Ok(Evaluation {
-            policy: name.to_owned(),
-            split: self.split,
-            episode_return: bootstrap_mean(&returns, experiment.config.evaluation.seed),
-            returns,
-            learned_minus: None,
             terms,
             form_kept: experiment.form.as_ref().filter(|_| is_text).map(|form| {
                 let kept = episodes.iter().filter(|episode| form.kept(&episode.tokens)).count();
                 kept as f64 / episodes.len() as f64
             }),
-            policy_perplexity: None,
             reference_perplexity: experiment.judge.as_ref().filter(|_| is_text).map(|judge| {
                 let texts: Vec<(&[TokenId], usize)> =
                     episodes.iter().map(|episode| (episode.tokens.as_slice(), episode.n_start_tokens)).collect();
@@ -248,9 +336,7 @@ impl<'a> Evaluator<'a> {
                 let texts: Vec<&[TokenId]> = episodes.iter().map(|episode| &episode.tokens[1..]).collect();
                 copies.copied_fraction(&texts)
             }),
-            n_steps: episodes.iter().map(|episode| episode.len() as f64).sum::<f64>() / episodes.len() as f64,
-            n_episodes: episodes.len(),
-            seed: experiment.config.evaluation.seed,
+            ..self.of_returns(name, returns, n_steps)
         })
     }
 
@@ -280,6 +366,13 @@ impl<'a> Evaluator<'a> {
         };
         Ok(Some((score.score, signature)))
     }
+}
+
+/// Episodes over which the chance of a scripted player is averaged, at least.
+const SCRIPTED_EPISODES: usize = 1_000;
+
+fn mean_score(scores: &[f64]) -> Option<f64> {
+    (!scores.is_empty()).then(|| scores.iter().sum::<f64>() / scores.len() as f64)
 }
 
 /// Tokens across which a 5-gram does not count as copied: `<unk>`, the ends, and the delimiters of clauses.

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use burn::tensor::Device;
 use dqn_core::objective::Objective;
 use dqn_core::policy::Exploration;
-use dqn_core::{BatchBuilder, Policy, Prior, Progress, QNetwork};
+use dqn_core::{BatchBuilder, Decoding, Policy, Prior, Progress, QNetwork};
+use dqn_env::game::{Game, Play, TextGame};
 use dqn_env::reward::LineForm;
 use dqn_env::{EnvironmentConfig, Generation, NextToken, RewardContext, RewardSum, SelfContained};
 use dqn_mdp::{ActionTable, Environment, PositionEncoder, Seed, Start, TokenId, Trajectory};
@@ -19,12 +20,15 @@ use dqn_text::{Segmenter, Special, Tokenizer, Vocab};
 use rand::RngExt;
 
 use crate::candidates::{Candidates, OfCandidates};
-use crate::config::{CandidatesConfig, ExperimentConfig, InitialParameters, PositionConfig, PriorConfig};
+use crate::config::{
+    CandidatesConfig, EpisodeSource, ExperimentConfig, InitialParameters, PositionConfig, PriorConfig,
+};
+use crate::logs::{self, BehaviorData, Logs};
 use crate::other_run::{NetworkPrior, OtherRun};
 use crate::play::play;
 use crate::prior::NgramPrior;
 use crate::text::{Part, PromptLength, Prompts, TextData};
-use crate::{TrainError, actions};
+use crate::{TrainError, actions, training};
 
 /// Everything a run is made of, except what it has learned.
 pub struct Experiment {
@@ -50,6 +54,26 @@ pub struct Experiment {
     vocab: Vocab,
     reward_context: Option<TextRewards>,
     reward_names: Vec<String>,
+    game: Option<GameText>,
+    fingerprint: String,
+    behavior: OnceLock<BehaviorData>,
+}
+
+/// A game and how its texts become tokens.
+struct GameText {
+    prototype: TextGame,
+    tokenizer: Arc<TextTokenizer>,
+}
+
+/// A policy that what was learned is judged by.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Learned {
+    /// What it is called.
+    pub name: String,
+    /// How actions are chosen.
+    pub policy: Policy,
+    /// How values are weighed against the policy of the data, where the network learns one.
+    pub decoding: Option<Decoding>,
 }
 
 /// What reward terms over text are built from.
@@ -77,7 +101,8 @@ enum TaskKind {
         n_prompt_tokens: usize,
     },
     /// The seed is that of the starts an index names.
-    SelfContained(EnvironmentConfig, Seed),
+    SelfContained(Box<EnvironmentConfig>, Seed),
+    Game(TextGame),
 }
 
 impl Experiment {
@@ -92,9 +117,10 @@ impl Experiment {
         tokenizer: Option<TextTokenizer>,
         device: &Device,
     ) -> Result<Self, TrainError> {
-        let mut experiment = match &config.corpus {
-            Some(_) => Self::over_text(config, tokenizer)?,
-            None => Self::without_text(config)?,
+        let mut experiment = match (&config.corpus, config.environment.game()?) {
+            (Some(_), _) => Self::over_text(config, tokenizer)?,
+            (None, Some(game)) => Self::of_game(config, game, tokenizer)?,
+            (None, None) => Self::without_text(config)?,
         };
         experiment.take_from_other_runs(device)?;
         experiment.narrow_to_candidates();
@@ -144,7 +170,10 @@ impl Experiment {
             vocab,
             reward_context,
             reward_names: Vec::new(),
+            fingerprint: text.fingerprint.clone(),
             text: Some(text),
+            game: None,
+            behavior: OnceLock::new(),
         };
         // Faults of the reward are found before anything is learned.
         let reward = experiment.reward(&experiment.task(Split::Train)?)?;
@@ -154,7 +183,38 @@ impl Experiment {
 
     fn without_text(config: ExperimentConfig) -> Result<Self, TrainError> {
         let SelfContained { vocab, environment } = self_contained(&config.environment, Seed(0))?;
-        let actions = Arc::new(environment.actions().clone());
+        let actions = environment.actions().clone();
+        Self::of_actions(config, vocab, actions)
+    }
+
+    fn of_game(
+        config: ExperimentConfig,
+        (game, play): (Box<dyn Game>, Play),
+        tokenizer: Option<TextTokenizer>,
+    ) -> Result<Self, TrainError> {
+        let texts = game.texts();
+        let tokenizer = match tokenizer {
+            Some(tokenizer) => tokenizer,
+            None => config.tokenizer.train(&texts.iter().map(String::as_str).collect::<Vec<_>>())?,
+        };
+        let tokenizer = Arc::new(tokenizer);
+        let prototype = TextGame::new(game, Arc::clone(&tokenizer) as Arc<dyn Tokenizer>, play)?;
+        let mut hasher = blake3::Hasher::new();
+        texts.iter().for_each(|text| {
+            hasher.update(text.as_bytes());
+        });
+        if let EpisodeSource::Log { path, .. } = &config.training.source {
+            let unread = |source| TrainError::Read { path: path.clone(), source };
+            hasher.update_reader(std::fs::File::open(path).map_err(unread)?).map_err(unread)?;
+        }
+        let (vocab, actions) = (tokenizer.vocab().clone(), prototype.actions().clone());
+        let experiment = Self::of_actions(config, vocab, actions)?;
+        let fingerprint = hasher.finalize().to_hex().to_string();
+        Ok(Self { game: Some(GameText { prototype, tokenizer }), fingerprint, ..experiment })
+    }
+
+    fn of_actions(config: ExperimentConfig, vocab: Vocab, actions: ActionTable) -> Result<Self, TrainError> {
+        let actions = Arc::new(actions);
         let positions = position_encoder(&config.positions, &vocab)?;
         Ok(Self {
             config,
@@ -170,6 +230,9 @@ impl Experiment {
             vocab,
             reward_context: None,
             reward_names: Vec::new(),
+            game: None,
+            fingerprint: String::new(),
+            behavior: OnceLock::new(),
         })
     }
 
@@ -200,6 +263,81 @@ impl Experiment {
         &self.vocab
     }
 
+    /// What turns text into tokens, where the task has text.
+    pub fn tokenizer(&self) -> Option<&TextTokenizer> {
+        match (&self.text, &self.game) {
+            (Some(text), _) => Some(&text.tokenizer),
+            (None, Some(game)) => Some(&game.tokenizer),
+            (None, None) => None,
+        }
+    }
+
+    /// The game that is played, where one is.
+    pub fn game(&self) -> Option<Box<dyn Game>> {
+        self.game.as_ref().map(|game| game.prototype.game().boxed_clone())
+    }
+
+    /// Whether an action is a whole command of a game.
+    pub fn plays_whole_commands(&self) -> bool {
+        self.game.as_ref().is_some_and(|game| game.prototype.play() == Play::Whole)
+    }
+
+    /// blake3 of what the task is made of, in hexadecimal; empty where it comes with the program.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// How values are weighed against the policy of the data, where the network learns one.
+    pub fn decoding(&self) -> Option<Decoding> {
+        self.config.learner.companions().has_policy.then(|| self.config.decoding.unwrap_or_default())
+    }
+
+    /// The logged episodes that are learned from.
+    ///
+    /// # Errors
+    /// When the log cannot be read, does not fit the task, or the filter keeps nothing of it.
+    pub fn logged_episodes(&self) -> Result<Vec<Trajectory>, TrainError> {
+        let Logs { episodes, behavior } = self.logs()?;
+        if behavior.n_skipped > 0 {
+            tracing::warn!("{} lines of the log hold no episode and were skipped", behavior.n_skipped);
+        }
+        // Whoever was first has set it; it is the same.
+        self.behavior.get_or_init(|| behavior);
+        match self.config.training.source.filter() {
+            Some(filter) => training::kept(episodes, filter),
+            None => Ok(episodes),
+        }
+    }
+
+    /// What the policy that made the log earned, where there is a log.
+    ///
+    /// # Errors
+    /// As [`Experiment::logged_episodes`].
+    pub fn behavior(&self) -> Result<Option<&BehaviorData>, TrainError> {
+        if self.config.training.source.filter().is_none() {
+            return Ok(None);
+        }
+        if self.behavior.get().is_none() {
+            let Logs { behavior, .. } = self.logs()?;
+            self.behavior.get_or_init(|| behavior);
+        }
+        Ok(self.behavior.get())
+    }
+
+    fn logs(&self) -> Result<Logs, TrainError> {
+        let no_text =
+            || TrainError::Internal { message: "a log was accepted for a task without a tokenizer".to_owned() };
+        let tokenizer = self.tokenizer().ok_or_else(no_text)?;
+        match &self.config.training.source {
+            EpisodeSource::Log { path, on_fault, .. } => logs::read(path, *on_fault, tokenizer, &self.actions),
+            EpisodeSource::Scripted { player, n_episodes, .. } => {
+                let mut game = self.game().ok_or_else(no_text)?;
+                logs::scripted(&mut *game, *player, *n_episodes, Seed(self.config.seed), tokenizer, &self.actions)
+            }
+            EpisodeSource::Play | EpisodeSource::Text { .. } => Err(no_text()),
+        }
+    }
+
     /// The episodes of one part of the text.
     ///
     /// # Errors
@@ -212,6 +350,9 @@ impl Experiment {
             Some(text) => Ok(text.part(split).clone()),
             None => Err(TrainError::Internal { message: "a task over text was built without one".to_owned() }),
         };
+        if let Some(game) = &self.game {
+            return Ok(task(TaskKind::Game(game.prototype.clone()), None));
+        }
         Ok(match &self.config.environment {
             environment @ EnvironmentConfig::Generation { n_prompt_tokens, n_prompt_lines, max_tokens, min_tokens } => {
                 let delimiters = match &self.positions {
@@ -238,10 +379,14 @@ impl Experiment {
             | EnvironmentConfig::Tabular { .. }
             | EnvironmentConfig::Copy { .. }
             | EnvironmentConfig::Memory { .. }
-            | EnvironmentConfig::DeepSea { .. } => {
+            | EnvironmentConfig::DeepSea { .. }
+            | EnvironmentConfig::Maze(_)
+            | EnvironmentConfig::Wordle(_)
+            | EnvironmentConfig::RandomWalk(_)
+            | EnvironmentConfig::Navigation(_) => {
                 // Each part has strings of its own; those of training are only evaluated on.
                 let starts = Seed(self.config.evaluation.seed).stream(&format!("starts {split}")).random();
-                task(TaskKind::SelfContained(self.config.environment, Seed(starts)), None)
+                task(TaskKind::SelfContained(Box::new(self.config.environment.clone()), Seed(starts)), None)
             }
         })
     }
@@ -298,7 +443,13 @@ impl Experiment {
     pub(crate) fn random_network(&self, device: &Device) -> TextQNetwork {
         let mut rng = Seed(self.config.seed).stream("init");
         let (n_tokens, n_positions) = (self.vocab.len(), self.positions.n_ids());
-        self.config.network.init(n_tokens, n_positions, &self.actions, &mut rng, device)
+        self.config.network.init(
+            [n_tokens, n_positions],
+            &self.actions,
+            self.config.learner.companions(),
+            &mut rng,
+            device,
+        )
     }
 
     /// Turns windows into batches as this experiment's learner wants them.
@@ -335,23 +486,43 @@ impl Experiment {
     ///
     /// A Boltzmann explorer is judged sampled, at the temperature it ends with, and by its most probable action; an
     /// epsilon-greedy one by its best action, without epsilon.
-    pub fn learned_policies(&self, progress: Progress) -> Vec<(&'static str, Policy)> {
-        let [sampled, argmax, greedy] = match self.config.learner.objective {
-            Objective::Imitation {} => ["imitation sampled", "imitation argmax", "imitation greedy"],
-            Objective::Td {} | Objective::PathConsistency { .. } => ["DQN sampled", "DQN argmax", "DQN greedy"],
+    ///
+    /// A network that learns the policy of its data is judged as it decodes, by its values alone, and by that policy alone.
+    pub fn learned_policies(&self, progress: Progress) -> Vec<Learned> {
+        let what = match self.config.learner.objective {
+            Objective::Imitation {} => "imitation",
+            Objective::Ilql { .. } => "ILQL",
+            Objective::Td {} | Objective::PathConsistency { .. } => "DQN",
         };
+        if let Some(decoding) = self.decoding() {
+            let learned = |name: String, decoding: Decoding| Learned {
+                name,
+                policy: decoding.policy(),
+                decoding: Some(decoding),
+            };
+            return vec![
+                learned(decoded_name(what, decoding), decoding),
+                learned(
+                    format!("{what}, values alone"),
+                    Decoding { beta: 1.0, with_policy: false, top_k: None, temperature: 0.0 },
+                ),
+                learned("policy of the data".to_owned(), Decoding { beta: 0.0, temperature: 0.0, ..decoding }),
+            ];
+        }
+        let learned = |how: &str, policy| Learned { name: format!("{what} {how}"), policy, decoding: None };
         match self.config.exploration.policy(progress) {
-            Policy::Boltzmann { temperature } | Policy::BoltzmannMode { temperature } => {
-                vec![(sampled, Policy::Boltzmann { temperature }), (argmax, Policy::BoltzmannMode { temperature })]
-            }
-            Policy::EpsilonGreedy { .. } | Policy::Greedy => vec![(greedy, Policy::Greedy)],
+            Policy::Boltzmann { temperature } | Policy::BoltzmannMode { temperature } => vec![
+                learned("sampled", Policy::Boltzmann { temperature }),
+                learned("argmax", Policy::BoltzmannMode { temperature }),
+            ],
+            Policy::EpsilonGreedy { .. } | Policy::Greedy => vec![learned("greedy", Policy::Greedy)],
         }
     }
 
     /// The text of a sequence of tokens.
     pub fn render(&self, tokens: &[TokenId]) -> String {
-        match &self.text {
-            Some(text) => text.tokenizer.decode(tokens),
+        match self.tokenizer() {
+            Some(tokenizer) => tokenizer.decode(tokens),
             None => {
                 let texts: Vec<&str> = tokens
                     .iter()
@@ -374,7 +545,8 @@ impl Task {
             TaskKind::NextToken { texts, n_prompt_tokens } => {
                 TaskKind::NextToken { texts: Arc::clone(texts), n_prompt_tokens: *n_prompt_tokens }
             }
-            TaskKind::SelfContained(config, starts) => TaskKind::SelfContained(*config, *starts),
+            TaskKind::SelfContained(config, starts) => TaskKind::SelfContained(config.clone(), *starts),
+            TaskKind::Game(game) => TaskKind::Game(game.clone()),
         };
         let prompts = self.prompts.as_ref().map(|prompts| prompts.distinct(most, seed));
         Self { environment, actions: Arc::clone(&self.actions), candidates: self.candidates.clone(), prompts }
@@ -416,6 +588,7 @@ impl Task {
                 Box::new(NextToken::with_prompt(Arc::clone(texts), actions, *n_prompt_tokens)?)
             }
             TaskKind::SelfContained(config, starts) => self_contained(config, *starts)?.environment,
+            TaskKind::Game(game) => Box::new(game.clone()),
         })
     }
 
@@ -479,6 +652,21 @@ pub struct HumanEpisodes {
     pub episodes: Vec<Trajectory>,
     /// Starts from which people wrote nothing that fits the limit and the actions.
     pub n_left_out: usize,
+}
+
+/// What a policy that decodes so is called.
+pub(crate) fn decoded_name(what: &str, Decoding { beta, with_policy, top_k, temperature }: Decoding) -> String {
+    let mut name = format!("{what}, beta {beta}");
+    if !with_policy {
+        name += " of values alone";
+    }
+    if let Some(top_k) = top_k {
+        name += &format!(", top {top_k}");
+    }
+    if temperature > 0.0 {
+        name += &format!(", temperature {temperature}");
+    }
+    name
 }
 
 /// How much of a text is its prompt, where episodes begin with one.

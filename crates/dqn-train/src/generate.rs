@@ -88,6 +88,7 @@ pub fn generate(
     let n_starts = environments[0].n_starts();
     let mut rng = Seed(request.seed).stream("generate");
     let prior = experiment.acting_prior(policy);
+    let network = &network.clone().decoding(experiment.decoding());
     let mut player = NetworkPlayer::new(network, policy, prior, &experiment.positions, &mut rng);
     let mut episodes = match request.strategy {
         Strategy::Beam { width } => {

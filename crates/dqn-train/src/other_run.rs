@@ -154,16 +154,18 @@ fn input(episodes: &[&[&[TokenId]]], positions: &PositionEncoder, device: &Devic
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use dqn_core::Companions;
     use dqn_mdp::Seed;
+
+    use super::*;
 
     #[test]
     fn states_are_answered_together_as_they_are_alone() {
         let device = Device::flex();
         let network = NetworkConfig::default().init(
-            9,
-            1,
+            [9, 1],
             &ActionTable::of_tokens((0..6).map(TokenId)),
+            Companions::default(),
             &mut Seed(1).stream("init"),
             &device,
         );

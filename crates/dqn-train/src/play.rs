@@ -295,6 +295,7 @@ impl Player for FixedPlayer {
 
 #[cfg(test)]
 mod tests {
+    use dqn_core::Companions;
     use dqn_mdp::{ActionTable, Seed};
     use dqn_model::{
         CnnConfig, GruConfig, LstmConfig, MlpConfig, NetworkConfig, TextQNetwork, TorsoConfig, TransformerConfig,
@@ -306,7 +307,13 @@ mod tests {
     fn network(torso: TorsoConfig) -> TextQNetwork {
         let config = NetworkConfig { embedding_width: 6, torso, ..NetworkConfig::default() };
         let actions = ActionTable::of_tokens((3..9).map(TokenId));
-        config.init(12, encoder().n_ids(), &actions, &mut Seed(3).stream("init"), &burn::tensor::Device::flex())
+        config.init(
+            [12, encoder().n_ids()],
+            &actions,
+            Companions::default(),
+            &mut Seed(3).stream("init"),
+            &burn::tensor::Device::flex(),
+        )
     }
 
     fn encoder() -> PositionEncoder {

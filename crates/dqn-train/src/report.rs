@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 use crate::evaluation::{Evaluation, Evaluator, PolicyPerplexity};
-use crate::experiment::Experiment;
+use crate::experiment::{Experiment, Learned};
 use crate::stats::paired_difference;
 
 /// The splits a result is reported on: one where all parts of the run see the same text.
@@ -70,7 +70,7 @@ pub fn evaluate(
     stop: &AtomicBool,
 ) -> Result<Option<Report>, TrainError> {
     let policies = experiment.learned_policies(progress);
-    let untrained = experiment.network(device).for_acting();
+    let untrained = experiment.network(device).for_acting().decoding(policies[0].decoding);
     let mut report =
         Report { rows: Vec::new(), generalisation_gap: None, fitted_temperature: None, samples: Vec::new(), progress };
     let perplexity = |split| PolicyPerplexity::of(experiment, network, split, acting_temperature(&policies));
@@ -81,15 +81,15 @@ pub fn evaluate(
     for &split in splits {
         let mut evaluator = Evaluator::new(experiment, split, experiment.config.evaluation.n_episodes)?;
         report.rows.extend(evaluator.baselines()?);
-        let first = policies[0].1;
-        let (before, before_episodes) = evaluator.network(BEFORE, &untrained, first)?;
+        let (before, before_episodes) = evaluator.network(BEFORE, &untrained, policies[0].policy)?;
         report.rows.push(before);
         if stopped() {
             return Ok(None);
         }
-        for (index, (name, policy)) in policies.iter().enumerate() {
-            let (mut row, episodes) = evaluator.network(name, network, *policy)?;
+        for (index, Learned { name, policy, decoding }) in policies.iter().enumerate() {
+            let (mut row, episodes) = evaluator.network(name, &network.clone().decoding(*decoding), *policy)?;
             if index == 0 {
+                row.diagnostics = evaluator.diagnose(&network.clone().decoding(None), &episodes)?;
                 let found = match split {
                     Split::Validation => validation.as_ref().map(|found| found.perplexities.clone()),
                     Split::Train | Split::Test | Split::Judge => perplexity(split)?.map(|found| found.perplexities),
@@ -101,19 +101,19 @@ pub fn evaluate(
             }
             report.rows.push(row);
         }
-        compare(&mut report.rows, split, policies[0].0, experiment.config.evaluation.seed);
+        compare(&mut report.rows, split, &policies[0].name, experiment.config.evaluation.seed);
         report.rows.extend(evaluator.human()?);
         if stopped() {
             return Ok(None);
         }
     }
-    report.generalisation_gap = gap(&report.rows, policies[0].0);
+    report.generalisation_gap = gap(&report.rows, &policies[0].name);
     Ok(Some(report))
 }
 
 /// The temperature of the first policy, or one unit of Q where it is greedy.
-pub(crate) fn acting_temperature(policies: &[(&'static str, Policy)]) -> f64 {
-    match policies[0].1 {
+pub(crate) fn acting_temperature(policies: &[Learned]) -> f64 {
+    match policies[0].policy {
         Policy::Boltzmann { temperature } | Policy::BoltzmannMode { temperature } => temperature,
         Policy::Greedy | Policy::EpsilonGreedy { .. } => 1.0,
     }
@@ -134,7 +134,9 @@ fn samples(experiment: &Experiment, before: &[Trajectory], after: &[Trajectory])
 fn compare(rows: &mut [Evaluation], split: Split, policy: &str, seed: u64) {
     let is_learned = |row: &&Evaluation| row.split == split && row.policy == policy;
     let Some(learned) = rows.iter().find(is_learned).map(|row| row.returns.clone()) else { return };
-    for row in rows.iter_mut().filter(|row| row.split == split && row.policy != policy) {
+    // A player who played each start several times is not paired.
+    let is_other = |row: &&mut Evaluation| row.split == split && row.policy != policy;
+    for row in rows.iter_mut().filter(is_other).filter(|row| row.returns.len() == learned.len()) {
         row.learned_minus = Some(paired_difference(&learned, &row.returns, seed).difference);
     }
 }

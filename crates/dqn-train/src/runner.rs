@@ -99,8 +99,8 @@ const RUNNER: &str = "runner";
 pub fn create(path: &Path, experiment: &Experiment, backend: &str) -> Result<RunDirectory, TrainError> {
     let directory = RunDirectory::create(path)?;
     atomic::write_text(&directory.config_path(), &experiment.config.to_toml()?)?;
-    if let Some(text) = &experiment.text {
-        atomic::write_text(&directory.tokenizer_path(), &text.tokenizer.to_json())?;
+    if let Some(tokenizer) = experiment.tokenizer() {
+        atomic::write_text(&directory.tokenizer_path(), &tokenizer.to_json())?;
     }
     let origin =
         Origin { backend: backend.to_owned(), corpus: fingerprint(experiment), others: experiment.others.clone() };
@@ -117,14 +117,14 @@ const ORIGIN_NAME: &str = "origin.json";
 pub struct Origin {
     /// The backend it began on.
     pub backend: String,
-    /// blake3 of the corpus, in hexadecimal; empty without a corpus.
+    /// blake3 of the corpus, of the texts of the game, and of the log, in hexadecimal; empty without them.
     pub corpus: String,
     /// blake3 of the parameters of other runs that it goes by, in hexadecimal.
     pub others: Vec<String>,
 }
 
 fn fingerprint(experiment: &Experiment) -> String {
-    experiment.text.as_ref().map(|text| text.fingerprint.clone()).unwrap_or_default()
+    experiment.fingerprint().to_owned()
 }
 
 /// What an existing run was made from.
@@ -147,9 +147,9 @@ pub fn open_experiment(directory: &RunDirectory, device: &Device) -> Result<(Exp
     let origin = origin(directory)?;
     let path = directory.config_path();
     let config = ExperimentConfig::from_toml(&read(&path)?, &path.display().to_string(), &[])?;
-    let tokenizer = match config.corpus {
-        Some(_) => Some(TextTokenizer::load(&directory.tokenizer_path())?),
-        None => None,
+    let tokenizer = match config.corpus.is_some() || config.environment.is_game() {
+        true => Some(TextTokenizer::load(&directory.tokenizer_path())?),
+        false => None,
     };
     let experiment = Experiment::build(config, tokenizer, device)?;
     let found = fingerprint(&experiment);
@@ -337,6 +337,11 @@ impl Runner<'_> {
             scalars.insert("learn/mean_q".to_owned(), mean(&|stats| f64::from(stats.mean_q)));
             scalars.insert("learn/mean_target".to_owned(), mean(&|stats| f64::from(stats.mean_target)));
             scalars.insert("learn/mean_td_error".to_owned(), mean(&|stats| f64::from(stats.mean_td_error)));
+            let drifts: Vec<f64> = round.updates.iter().filter_map(|stats| stats.target_drift).map(f64::from).collect();
+            if !drifts.is_empty() {
+                scalars.insert("learn/target_drift".to_owned(), drifts.iter().sum::<f64>() / drifts.len() as f64);
+            }
+            scalars.insert("learn/masked_fraction".to_owned(), mean(&|stats| f64::from(stats.masked_fraction)));
             scalars.insert("learn/gradient_norm".to_owned(), mean(&|stats| f64::from(stats.gradient_norm)));
             let learned: usize = round.updates.iter().map(|stats| stats.n_transitions).sum();
             scalars.insert("speed/learned_transitions_per_second".to_owned(), learned as f64 / round.learning_seconds);
@@ -366,8 +371,8 @@ impl Runner<'_> {
         let n_episodes = config.evaluation.n_episodes_while_training;
         let mut evaluator = Evaluator::new(self.experiment, Split::Validation, n_episodes)?;
         let policies = self.experiment.learned_policies(training.progress());
-        let (name, policy) = policies[0];
-        let (mut evaluation, episodes) = evaluator.network(name, training.network(), policy)?;
+        let (mut evaluation, episodes) =
+            evaluator.network(&policies[0].name, training.network(), policies[0].policy)?;
         let learns_text = matches!(config.training.source, EpisodeSource::Text { .. });
         if learns_text || config.evaluation.metric == Metric::PolicyPerplexity {
             let temperature = acting_temperature(&policies);

@@ -21,7 +21,7 @@ use dqn_text::split::Split;
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
-use crate::config::{EpisodeSource, ExperimentConfig};
+use crate::config::{EpisodeSource, ExperimentConfig, FilterConfig};
 use crate::experiment::{Experiment, HumanEpisodes};
 use crate::play::{NetworkPlayer, play};
 
@@ -71,9 +71,12 @@ impl<'a> Training<'a> {
         let learner = DqnLearner::new(config.learner.clone(), network, seed);
         let task = experiment.task(Split::Train)?;
         let mut reward = experiment.reward(&task)?;
-        let replay = match config.training.source {
+        let replay = match &config.training.source {
             EpisodeSource::Play => Replay::new(config.replay.clone(), config.learner.window_steps),
-            EpisodeSource::Text { best_fraction } => {
+            EpisodeSource::Log { .. } | EpisodeSource::Scripted { .. } => {
+                filled_replay(config, experiment.logged_episodes()?)
+            }
+            &EpisodeSource::Text { best_fraction } => {
                 let HumanEpisodes { mut episodes, n_left_out } = task.human_episodes()?;
                 if episodes.is_empty() {
                     return Err(TrainError::NothingToImitate { n_texts: n_left_out });
@@ -88,7 +91,7 @@ impl<'a> Training<'a> {
             }
         };
         Ok(Self {
-            acting: learner.acting(),
+            acting: learner.acting().decoding(experiment.decoding()),
             learner,
             environments: task.environments(config.training.parallel_episodes)?,
             reward,
@@ -104,10 +107,12 @@ impl<'a> Training<'a> {
         self.state.progress
     }
 
-    /// Passes over the text so far, where the run learns from text.
+    /// Passes over the text or log so far, where the run learns from one and does not play.
     pub fn epochs(&self) -> Option<f64> {
         let config = &self.experiment.config;
-        let EpisodeSource::Text { .. } = config.training.source else { return None };
+        if !config.training.is_offline() {
+            return None;
+        }
         let n_learned =
             self.state.progress.updates as f64 * (config.learner.batch_windows * config.learner.window_steps) as f64;
         Some(n_learned / self.replay.n_steps() as f64)
@@ -129,10 +134,12 @@ impl<'a> Training<'a> {
     /// When an environment, a reward or the learner fails.
     pub fn round(&mut self) -> Result<Round, TrainError> {
         let begin = std::time::Instant::now();
-        let episodes = match self.experiment.config.training.source {
-            EpisodeSource::Play => self.act()?,
-            EpisodeSource::Text { .. } => Vec::new(),
+        let training = &self.experiment.config.training;
+        let plays = match training.play_after_updates {
+            Some(after) => self.state.progress.updates >= after,
+            None => !training.is_offline(),
         };
+        let episodes = if plays { self.act()? } else { Vec::new() };
         self.replay.begin_round();
         for episode in &episodes {
             self.state.progress.steps += episode.len() as u64;
@@ -142,14 +149,14 @@ impl<'a> Training<'a> {
         let acting_seconds = begin.elapsed().as_secs_f64();
         let begin = std::time::Instant::now();
         let mut updates = Vec::new();
-        if self.replay.is_warm() || episodes.is_empty() {
+        if self.replay.is_warm() || !plays {
             for _ in 0..self.experiment.config.training.updates_per_round {
                 if self.is_over() {
                     break;
                 }
                 updates.push(self.learn()?);
             }
-            self.acting = self.learner.acting();
+            self.acting = self.learner.acting().decoding(self.experiment.decoding());
         }
         Ok(Round { episodes, updates, acting_seconds, learning_seconds: begin.elapsed().as_secs_f64() })
     }
@@ -198,10 +205,17 @@ impl<'a> Training<'a> {
         let mut parts = self.learner.save()?;
         let internal = |what: &str, error: String| TrainError::Internal { message: format!("{what}: {error}") };
         let state = serde_json::to_vec(&self.state).map_err(|error| internal("saving the state", error.to_string()))?;
-        let replay = postcard::to_stdvec(&self.replay).map_err(|error| internal("saving replay", error.to_string()))?;
         parts.insert(STATE.to_owned(), state);
-        parts.insert(REPLAY.to_owned(), replay);
+        if self.saves_replay() {
+            let replay = postcard::to_stdvec(&self.replay);
+            parts.insert(REPLAY.to_owned(), replay.map_err(|error| internal("saving replay", error.to_string()))?);
+        }
         Ok(parts)
+    }
+
+    /// Whether replay changes while the run goes on: what is read from a text or log is read again when it is resumed.
+    fn saves_replay(&self) -> bool {
+        !self.experiment.config.training.is_offline() || self.experiment.config.replay.priority.is_some()
     }
 
     /// Takes up where [`Training::save`] left off.
@@ -213,13 +227,34 @@ impl<'a> Training<'a> {
             |name: &str| parts.get(name).ok_or_else(|| dqn_core::CoreError::MissingPart { part: name.to_owned() });
         let unfit = |name: &str, message: String| dqn_core::CoreError::Unfit { part: name.to_owned(), message };
         let state = serde_json::from_slice(part(STATE)?).map_err(|error| unfit(STATE, error.to_string()))?;
-        let replay: Replay = postcard::from_bytes(part(REPLAY)?).map_err(|error| unfit(REPLAY, error.to_string()))?;
+        let replay = match self.saves_replay() {
+            true => Some(postcard::from_bytes(part(REPLAY)?).map_err(|error| unfit(REPLAY, error.to_string()))?),
+            false => None,
+        };
         self.learner.load(parts)?;
         self.state = state;
-        self.replay.resume(replay);
-        self.acting = self.learner.acting();
+        if let Some(replay) = replay {
+            self.replay.resume(replay);
+        }
+        self.acting = self.learner.acting().decoding(self.experiment.decoding());
         Ok(())
     }
+}
+
+/// The episodes that `filter` keeps, in their order.
+///
+/// # Errors
+/// [`TrainError::NothingKept`] when it keeps none.
+pub(crate) fn kept(episodes: Vec<Trajectory>, filter: FilterConfig) -> Result<Vec<Trajectory>, TrainError> {
+    let n_episodes = episodes.len();
+    let least = filter.min_return.unwrap_or(f64::NEG_INFINITY);
+    let highest = episodes.iter().map(|episode| f64::from(episode.episode_return())).fold(f64::NEG_INFINITY, f64::max);
+    let kept: Vec<Trajectory> =
+        episodes.into_iter().filter(|episode| f64::from(episode.episode_return()) >= least).collect();
+    if kept.is_empty() {
+        return Err(TrainError::NothingKept { n_episodes, min_return: least, highest });
+    }
+    Ok(best_of(kept, filter.best_fraction))
 }
 
 /// The `fraction` of the episodes with the highest returns, in their order; at least one.

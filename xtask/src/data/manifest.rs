@@ -61,6 +61,8 @@ pub(crate) enum Recipe {
     VerseZh,
     /// English prose from the unpacked Debian package `bible-kjv-text`.
     ProseEn,
+    /// English words from the unpacked Debian package `wamerican-small`.
+    WordsEn,
     /// The files as they are, after their checksums are found right.
     Copy,
 }

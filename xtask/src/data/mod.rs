@@ -8,6 +8,7 @@ mod lzw;
 mod manifest;
 mod prose;
 mod verse;
+mod words;
 
 use std::path::{Path, PathBuf};
 
@@ -47,6 +48,7 @@ pub(crate) fn prepare(root: &Path, name: &str, from: &Path) -> Result<()> {
         match set.recipe {
             Recipe::VerseZh => write(root, set, file, verse::build(from)?.as_bytes())?,
             Recipe::ProseEn => write(root, set, file, prose::build(from)?.as_bytes())?,
+            Recipe::WordsEn => write(root, set, file, words::build(from)?.as_bytes())?,
             Recipe::Copy => copy(root, set, file, from)?,
         }
     }

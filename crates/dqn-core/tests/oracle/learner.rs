@@ -43,6 +43,7 @@ enum Goal {
     Value(f64),
     Projected { projected: Vec<f64>, mean: f64 },
     Returns { levels: Vec<f64>, returns: Vec<f64> },
+    Implicit { target: f64, judged: f64 },
     Path { links: Vec<Link>, advantages: Vec<f64>, first_value: f64 },
     None,
 }
@@ -95,6 +96,9 @@ impl Truth<'_> {
                 allowed.iter().map(|&action| q(action) / temperature + log_weight(action)).collect();
             temperature * log_sum_exp(exponents.into_iter())
         };
+        if let Objective::Ilql { .. } = self.config.objective {
+            return self.online.state_value(last_token(episode, state));
+        }
         match self.config.bootstrap {
             Bootstrap::Max {} => q(best_action(table, episode, state)),
             Bootstrap::Double {} => q(best_action(&self.online, episode, state)),
@@ -155,6 +159,11 @@ impl Truth<'_> {
                 let advantages = self.advantages(&self.target, window)[index..].to_vec();
                 return Goal::Path { links, advantages, first_value: self.value(&self.target, episode, step) };
             }
+            Objective::Ilql { .. } => {
+                let (token, action) = (last_token(episode, step), episode.actions[step].index());
+                let judged = self.target.outputs(token, action)[0].min(self.target.second(token, action));
+                return Goal::Implicit { target: n_step_return(&links, n_step, discount), judged };
+            }
             Objective::Td {} => {}
         }
         if self.online.distribution == Distribution::Mean {
@@ -213,7 +222,38 @@ impl Truth<'_> {
                 allowed(episode, step).iter().map(|&action| q_value(moving, episode, step, action)).collect();
             log_sum_exp(values.into_iter()) - q_taken
         };
+        let policy_loss = || {
+            let token = last_token(episode, step);
+            let logits = allowed(episode, step).into_iter().map(|action| moving.logit(token, action));
+            log_sum_exp(logits.collect::<Vec<_>>().into_iter()) - moving.logit(token, action)
+        };
+        let imitation = match self.config.imitation {
+            0.0 => 0.0,
+            weight => weight * policy_loss(),
+        };
         match goal {
+            Goal::Implicit { target, judged } => {
+                let Objective::Ilql { expectile } = self.config.objective else { panic!("only ILQL is implicit") };
+                let token = last_token(episode, step);
+                let second = moving.second(token, action);
+                let difference = judged - moving.state_value(token);
+                let weight = if difference > 0.0 { expectile } else { 1.0 - expectile };
+                let conservatism = match self.config.conservatism {
+                    0.0 => 0.0,
+                    weight => {
+                        let seconds = allowed(episode, step).into_iter().map(|action| moving.second(token, action));
+                        let seconds = log_sum_exp(seconds.collect::<Vec<_>>().into_iter()) - second;
+                        weight * (cross_entropy() + seconds)
+                    }
+                };
+                let error = q_taken - target;
+                let penalty = self.penalty(error)
+                    + self.penalty(second - target)
+                    + weight * difference * difference
+                    + conservatism
+                    + imitation;
+                Answer { penalty, error, q_taken, target: *target }
+            }
             Goal::None => {
                 let penalty = cross_entropy();
                 Answer { penalty, error: penalty, q_taken, target: q_taken }
@@ -224,7 +264,7 @@ impl Truth<'_> {
                     0.0 => 0.0,
                     weight => weight * cross_entropy(),
                 };
-                Answer { penalty: self.penalty(error) + conservatism, error, q_taken, target: *target }
+                Answer { penalty: self.penalty(error) + conservatism + imitation, error, q_taken, target: *target }
             }
             Goal::Projected { projected, mean } => {
                 let log_probabilities: Vec<f64> = softmax(&outputs).iter().map(|p| p.ln()).collect();
@@ -345,7 +385,8 @@ fn check(seed: u64, distribution: Distribution, settings: DqnConfig) {
     let prior = config.bootstrap.needs_prior().then_some(&AnyPrior as &dyn Prior);
     let batch = builder.build(&windows, prior).weighted(weights.clone());
 
-    let mut table = || Table::random(N_TOKENS, N_ACTIONS, distribution, &mut rng);
+    let companions = config.companions().has_policy;
+    let mut table = || Table::random(N_TOKENS, N_ACTIONS, distribution, companions, &mut rng);
     let (online, target) = (table(), table());
     let (noise, progress) = (Seed(seed), Progress { updates: 3, ..Progress::default() });
     let mut levels_rng = noise.stream("levels 3");
@@ -355,7 +396,7 @@ fn check(seed: u64, distribution: Distribution, settings: DqnConfig) {
         target_levels = draw_levels(&mut levels_rng, [batch.n_windows, batch.n_states, n_target_samples]);
     }
     let weights = weights.into_iter().map(f64::from).collect();
-    let truth = Truth { config: &config, online, target, windows, weights, levels, target_levels };
+    let truth = Truth { config: &config, online, target, windows: windows.clone(), weights, levels, target_levels };
 
     let mut learner = learner_of(&truth.online, &truth.target, &config, noise);
     let stats = learner.update(batch, progress).unwrap();
@@ -369,6 +410,17 @@ fn check(seed: u64, distribution: Distribution, settings: DqnConfig) {
     close("mean q", stats.mean_q.into(), mean(&|answer| answer.q_taken));
     close("mean target", stats.mean_target.into(), mean(&|answer| answer.target));
     close("mean error", stats.mean_td_error.into(), mean(&|answer| answer.error.abs()));
+    let drift = |row: usize, index: usize| {
+        let (episode, step) = (truth.windows[row].trajectory, truth.windows[row].start + index);
+        let value = |table| q_value(table, episode, step, episode.actions[step].index());
+        (value(&truth.online) - value(&truth.target)).abs()
+    };
+    let drifts = (0..windows.len()).flat_map(|row| (0..windows[row].len).map(move |index| (row, index)));
+    let drift = drifts.map(|(row, index)| drift(row, index)).sum::<f64>() / n as f64;
+    match config.objective {
+        Objective::Imitation {} => assert_eq!(stats.target_drift, None),
+        _ => close("target drift", stats.target_drift.unwrap().into(), drift),
+    }
     for (row, answers) in answers.iter().enumerate() {
         let errors = answers.iter().map(|answer| answer.error.abs());
         close("max error", stats.max_errors[row].into(), errors.clone().fold(0.0, f64::max));
@@ -442,9 +494,24 @@ proptest! {
         (n_step, lambda) in cuts(),
         value_rescaling in prop::option::of(1e-3..0.1_f64),
         conservatism in prop::sample::select(vec![0.0, 0.7]),
+        imitation in prop::sample::select(vec![0.0, 0.4]),
     ) {
-        let base = DqnConfig { loss, bootstrap, n_step, lambda, ..DqnConfig::default() };
+        let base = DqnConfig { loss, bootstrap, n_step, lambda, imitation, ..DqnConfig::default() };
         check(seed, Distribution::Mean, DqnConfig { value_rescaling, conservatism, ..base });
+    }
+
+    #[test]
+    fn implicit_q_learning(
+        seed: u64,
+        loss in losses(),
+        expectile in 0.05..0.95_f64,
+        n_step in 1_usize..9,
+        conservatism in prop::sample::select(vec![0.0, 0.7]),
+        imitation in prop::sample::select(vec![1.0, 0.4]),
+    ) {
+        let objective = Objective::Ilql { expectile };
+        let base = DqnConfig { objective, loss, n_step, conservatism, imitation, ..DqnConfig::default() };
+        check(seed, Distribution::Mean, base);
     }
 
     #[test]
@@ -523,7 +590,7 @@ fn the_network_of_these_tests_keeps_its_contract() {
     let implicit = Distribution::Implicit { n_cosines: 1, n_samples: 2, n_target_samples: 2, n_acting_samples: 4 };
     let categorical = Distribution::Categorical { low: -1.0, high: 2.0, n_atoms: 4 };
     for distribution in [Distribution::Mean, categorical, Distribution::Quantile { n_quantiles: 3 }, implicit] {
-        let table = Table::random(N_TOKENS, N_ACTIONS, distribution, &mut Seed(1).stream("table"));
+        let table = Table::random(N_TOKENS, N_ACTIONS, distribution, false, &mut Seed(1).stream("table"));
         let network = table.network(&device);
         assert_eq!(network.table().parameters().collect::<Vec<_>>(), table.parameters().collect::<Vec<_>>());
         let tokens = || Tensor::<2, Int>::from_data([[3, 5, 0]], &device);

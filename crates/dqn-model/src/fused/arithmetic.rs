@@ -10,7 +10,17 @@ pub(super) fn has_wide_vectors() -> bool {
     is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
 }
 
-/// Compiles a loop once for AVX2 with FMA and once for the processor that everything is built for, and chooses when
+/// Whether the processor has AVX-512, with what compilers expect beside its foundation.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn has_widest_vectors() -> bool {
+    has_wide_vectors()
+        && is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
+}
+
+/// Compiles a loop for AVX-512, for AVX2 with FMA, and for the processor that everything is built for, and chooses when
 /// called. The body knows as `FUSED` whether a product and a sum are one instruction.
 macro_rules! vectorized {
     ($(#[$meta:meta])* $visibility:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $body:block) => {
@@ -22,9 +32,18 @@ macro_rules! vectorized {
             fn plain<const FUSED: bool>($($argument: $type),*) $body
             #[cfg(target_arch = "x86_64")]
             {
+                #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+                fn widest($($argument: $type),*) {
+                    plain::<true>($($argument),*)
+                }
                 #[target_feature(enable = "avx2,fma")]
                 fn wide($($argument: $type),*) {
                     plain::<true>($($argument),*)
+                }
+                if $crate::fused::arithmetic::has_widest_vectors() {
+                    // SAFETY: the processor has what the function is compiled for.
+                    #[allow(unsafe_code, reason = "code for a processor feature is called after asking for it")]
+                    return unsafe { widest($($argument),*) };
                 }
                 if $crate::fused::arithmetic::has_wide_vectors() {
                     // SAFETY: the processor has what the function is compiled for.

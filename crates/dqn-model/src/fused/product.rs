@@ -9,11 +9,12 @@
 use rayon::prelude::*;
 
 #[cfg(target_arch = "x86_64")]
-use super::arithmetic::has_wide_vectors;
+use super::arithmetic::{has_wide_vectors, has_widest_vectors};
 
 /// Columns that one step of the inner loop computes.
 pub(super) const LANES: usize = 16;
-/// Rows that it computes: 6 rows of 16 columns fill 12 of the 16 vector registers of AVX2.
+/// Rows that it computes: 6 rows of 16 columns fill 12 of the 16 vector registers of AVX2. With AVX-512 two panels at once
+/// fill 12 of 32, which is as many sums as two of its units have under way, and a row is read once for both.
 const TILE: usize = 6;
 /// Rows that all panels pass by together, so that they stay in the cache.
 pub(super) const BLOCK: usize = 8 * TILE;
@@ -21,6 +22,8 @@ pub(super) const BLOCK: usize = 8 * TILE;
 const SUM_BLOCK: usize = 256;
 /// Panels of a weight gradient that one thread computes together, while a block of rows is in its cache.
 const GROUP: usize = 4;
+/// Panels of a weight gradient that one step of the inner loop computes.
+const PAIR: usize = 2;
 /// Multiplications below which one thread is faster than several.
 const SERIAL: usize = 1 << 18;
 
@@ -259,6 +262,15 @@ pub(super) fn for_each_sum<'a>(
 ) {
     #[cfg(target_arch = "x86_64")]
     {
+        #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+        fn widest<'a>(
+            shape: [usize; 2],
+            row: impl Fn(usize, usize) -> Option<&'a [f32]>,
+            panels: &Panels,
+            sink: impl Sink,
+        ) {
+            for_each_sum_of::<true, 2, _>(shape, row, panels, sink);
+        }
         #[target_feature(enable = "avx2,fma")]
         fn wide<'a>(
             shape: [usize; 2],
@@ -266,7 +278,12 @@ pub(super) fn for_each_sum<'a>(
             panels: &Panels,
             sink: impl Sink,
         ) {
-            for_each_sum_of::<true, _>(shape, row, panels, sink);
+            for_each_sum_of::<true, 1, _>(shape, row, panels, sink);
+        }
+        if has_widest_vectors() {
+            // SAFETY: the processor has what the function is compiled for.
+            #[allow(unsafe_code, reason = "code for a processor feature is called after asking for it")]
+            return unsafe { widest(shape, row, panels, sink) };
         }
         if has_wide_vectors() {
             // SAFETY: the processor has what the function is compiled for.
@@ -274,11 +291,11 @@ pub(super) fn for_each_sum<'a>(
             return unsafe { wide(shape, row, panels, sink) };
         }
     }
-    for_each_sum_of::<HAS_FUSED, _>(shape, row, panels, sink);
+    for_each_sum_of::<HAS_FUSED, 1, _>(shape, row, panels, sink);
 }
 
 #[inline(always)]
-fn for_each_sum_of<'a, const FUSED: bool, S: Sink>(
+fn for_each_sum_of<'a, const FUSED: bool, const PANELS: usize, S: Sink>(
     [n_rows, n_taps]: [usize; 2],
     row: impl Fn(usize, usize) -> Option<&'a [f32]>,
     panels: &Panels,
@@ -297,20 +314,44 @@ fn for_each_sum_of<'a, const FUSED: bool, S: Sink>(
             let (tile, tap) = (index / n_taps, index % n_taps);
             *is_there = pack(rows_of_tile(tile).map(|index| row(first + index, tap)), packed);
         }
-        for (panel_index, panel) in panels.values.chunks_exact(panels.n_inputs).enumerate() {
+        for (index, group) in panels.values.chunks(PANELS * panels.n_inputs).enumerate() {
             for tile in 0..n_tiles {
                 let rows = rows_of_tile(tile);
-                let mut sums = [[0.0; LANES]; TILE];
-                for (tap, panel) in panel.chunks_exact(n_inputs).enumerate() {
+                let mut sums = [[[0.0; LANES]; TILE]; PANELS];
+                for tap in 0..n_taps {
                     let part = tile * n_taps + tap;
                     if is_there[part] {
-                        add_products(&packed[part * n_inputs..][..n_inputs], panel, rows.len(), &mut sums);
+                        let packed = &packed[part * n_inputs..][..n_inputs];
+                        add_products_to(packed, (group, panels.n_inputs, tap * n_inputs), rows.len(), &mut sums);
                     }
                 }
-                for (row, sums) in rows.zip(&sums) {
-                    sink.take::<FUSED>(first + row, panel_index * LANES, sums);
+                let n_panels = group.len() / panels.n_inputs;
+                for (panel, sums) in sums.iter().enumerate().take(n_panels) {
+                    for (row, sums) in rows.clone().zip(sums) {
+                        sink.take::<FUSED>(first + row, (index * PANELS + panel) * LANES, sums);
+                    }
                 }
             }
+        }
+    }
+}
+
+/// Adds to the sums of each panel of `group`, `PANELS` of them or fewer, the products of `n_rows` packed rows with a part of
+/// it: the panels lie `stride` apart, and the part begins `first` after the beginning of each.
+#[inline(always)]
+fn add_products_to<const PANELS: usize>(
+    packed: &[[f32; TILE]],
+    (group, stride, first): (&[[f32; LANES]], usize, usize),
+    n_rows: usize,
+    sums: &mut [[[f32; LANES]; TILE]; PANELS],
+) {
+    let part = |panel: usize| &group[panel * stride + first..][..packed.len()];
+    if group.len() == PANELS * stride {
+        add_products(packed, std::array::from_fn::<_, PANELS, _>(part), n_rows, sums);
+    } else {
+        let n_panels = group.len() / stride;
+        for (panel, sums) in sums.iter_mut().enumerate().take(n_panels) {
+            add_products(packed, [part(panel)], n_rows, std::array::from_mut(sums));
         }
     }
 }
@@ -329,15 +370,47 @@ fn pack<'a>(rows: impl Iterator<Item = Option<&'a [f32]>>, packed: &mut [[f32; T
     is_there
 }
 
-/// One tile: adds to `sums` the products of `n_rows` packed rows with a panel.
-fn add_products(packed: &[[f32; TILE]], panel: &[[f32; LANES]], n_rows: usize, sums: &mut [[f32; LANES]; TILE]) {
+/// One tile: adds to the sums of each panel the products of `n_rows` packed rows with it.
+fn add_products<const PANELS: usize>(
+    packed: &[[f32; TILE]],
+    panels: [&[[f32; LANES]]; PANELS],
+    n_rows: usize,
+    sums: &mut [[[f32; LANES]; TILE]; PANELS],
+) {
     #[cfg(target_arch = "x86_64")]
     {
         // Not inlined: alone, the loop has all registers for its sums.
         #[inline(never)]
+        #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+        fn widest<const PANELS: usize>(
+            packed: &[[f32; TILE]],
+            panels: [&[[f32; LANES]]; PANELS],
+            n_rows: usize,
+            sums: &mut [[[f32; LANES]; TILE]; PANELS],
+        ) {
+            add_products_of::<true, PANELS>(packed, panels, n_rows, sums);
+        }
+        if has_widest_vectors() {
+            // SAFETY: the processor has what the function is compiled for.
+            #[allow(unsafe_code, reason = "code for a processor feature is called after asking for it")]
+            return unsafe { widest(packed, panels, n_rows, sums) };
+        }
+    }
+    // Elsewhere the sums of two panels do not fit the registers.
+    for (panel, sums) in panels.into_iter().zip(sums) {
+        add_products_with(packed, panel, n_rows, sums);
+    }
+}
+
+/// [`add_products`] for one panel, without AVX-512.
+fn add_products_with(packed: &[[f32; TILE]], panel: &[[f32; LANES]], n_rows: usize, sums: &mut [[f32; LANES]; TILE]) {
+    let sums = std::array::from_mut(sums);
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[inline(never)]
         #[target_feature(enable = "avx2,fma")]
-        fn wide(packed: &[[f32; TILE]], panel: &[[f32; LANES]], n_rows: usize, sums: &mut [[f32; LANES]; TILE]) {
-            add_products_of::<true>(packed, panel, n_rows, sums);
+        fn wide(packed: &[[f32; TILE]], panel: &[[f32; LANES]], n_rows: usize, sums: &mut [[[f32; LANES]; TILE]; 1]) {
+            add_products_of::<true, 1>(packed, [panel], n_rows, sums);
         }
         if has_wide_vectors() {
             // SAFETY: the processor has what the function is compiled for.
@@ -345,44 +418,50 @@ fn add_products(packed: &[[f32; TILE]], panel: &[[f32; LANES]], n_rows: usize, s
             return unsafe { wide(packed, panel, n_rows, sums) };
         }
     }
-    add_products_of::<HAS_FUSED>(packed, panel, n_rows, sums);
+    add_products_of::<HAS_FUSED, 1>(packed, [panel], n_rows, sums);
 }
 
 #[inline(always)]
-fn add_products_of<const FUSED: bool>(
+fn add_products_of<const FUSED: bool, const PANELS: usize>(
     packed: &[[f32; TILE]],
-    panel: &[[f32; LANES]],
+    panels: [&[[f32; LANES]]; PANELS],
     n_rows: usize,
-    sums: &mut [[f32; LANES]; TILE],
+    sums: &mut [[[f32; LANES]; TILE]; PANELS],
 ) {
     match n_rows {
-        1 => accumulate::<1, FUSED>(packed, panel, sums),
-        2 => accumulate::<2, FUSED>(packed, panel, sums),
-        3 => accumulate::<3, FUSED>(packed, panel, sums),
-        4 => accumulate::<4, FUSED>(packed, panel, sums),
-        5 => accumulate::<5, FUSED>(packed, panel, sums),
-        _ => accumulate::<TILE, FUSED>(packed, panel, sums),
+        1 => accumulate::<1, PANELS, FUSED>(packed, panels, sums),
+        2 => accumulate::<2, PANELS, FUSED>(packed, panels, sums),
+        3 => accumulate::<3, PANELS, FUSED>(packed, panels, sums),
+        4 => accumulate::<4, PANELS, FUSED>(packed, panels, sums),
+        5 => accumulate::<5, PANELS, FUSED>(packed, panels, sums),
+        _ => accumulate::<TILE, PANELS, FUSED>(packed, panels, sums),
     }
 }
 
 /// The inner loop. Its bounds are constants, so that the compiler keeps all sums in registers.
 #[inline(always)]
-fn accumulate<const ROWS: usize, const FUSED: bool>(
+fn accumulate<const ROWS: usize, const PANELS: usize, const FUSED: bool>(
     packed: &[[f32; TILE]],
-    panel: &[[f32; LANES]],
-    all: &mut [[f32; LANES]; TILE],
+    panels: [&[[f32; LANES]]; PANELS],
+    all: &mut [[[f32; LANES]; TILE]; PANELS],
 ) {
-    let mut sums = [[0.0_f32; LANES]; ROWS];
-    for (rows, lanes) in packed.iter().zip(panel) {
-        for (sums, &x) in sums.iter_mut().zip(rows) {
-            for (sum, &weight) in sums.iter_mut().zip(lanes) {
-                // Without the instruction, `mul_add` would call a slow routine.
-                *sum = if FUSED { x.mul_add(weight, *sum) } else { *sum + x * weight };
+    let panels = panels.map(|panel| &panel[..packed.len()]);
+    let mut sums = [[[0.0_f32; LANES]; ROWS]; PANELS];
+    for (index, rows) in packed.iter().enumerate() {
+        for (sums, panel) in sums.iter_mut().zip(panels) {
+            let lanes = &panel[index];
+            for (sums, &x) in sums.iter_mut().zip(rows) {
+                for (sum, &weight) in sums.iter_mut().zip(lanes) {
+                    // Without the instruction, `mul_add` would call a slow routine.
+                    *sum = if FUSED { x.mul_add(weight, *sum) } else { *sum + x * weight };
+                }
             }
         }
     }
     for (all, sums) in all.iter_mut().zip(&sums) {
-        all.iter_mut().zip(sums).for_each(|(all, sum)| *all += sum);
+        for (all, sums) in all.iter_mut().zip(sums) {
+            all.iter_mut().zip(sums).for_each(|(all, sum)| *all += sum);
+        }
     }
 }
 
@@ -537,14 +616,18 @@ fn add_columns<'b>(
     let n_tiles = n_inputs.div_ceil(TILE);
     for (block, (rows, panels)) in rows.chunks_exact(n_taps * n_tiles * SUM_BLOCK).zip(panels).enumerate() {
         let n_block = (n_rows - block * SUM_BLOCK).min(SUM_BLOCK);
-        for (panel, columns) in panels.chunks_exact(SUM_BLOCK).zip(columns.chunks_exact_mut(n_taps * n_inputs)) {
+        let n_column = n_taps * n_inputs;
+        for (panels, columns) in panels.chunks(PAIR * SUM_BLOCK).zip(columns.chunks_mut(PAIR * n_column)) {
+            let panels = &panels[..columns.len() / n_column * SUM_BLOCK];
             for (part, rows) in rows.chunks_exact(SUM_BLOCK).enumerate() {
                 let (tap, input) = (part / n_tiles, part % n_tiles * TILE);
                 let n_here = (n_inputs - input).min(TILE);
-                let mut sums = [[0.0; LANES]; TILE];
-                add_products(&rows[..n_block], &panel[..n_block], n_here, &mut sums);
-                let columns = &mut columns[tap * n_inputs + input..][..n_here];
-                columns.iter_mut().zip(&sums).for_each(|(column, sums)| add_start(column, sums));
+                let mut sums = [[[0.0; LANES]; TILE]; PAIR];
+                add_products_to(&rows[..n_block], (panels, SUM_BLOCK, 0), n_here, &mut sums);
+                for (column, sums) in columns.chunks_exact_mut(n_column).zip(&sums) {
+                    let column = &mut column[tap * n_inputs + input..][..n_here];
+                    column.iter_mut().zip(sums).for_each(|(column, sums)| add_start(column, sums));
+                }
             }
         }
     }

@@ -5,7 +5,8 @@ use std::hint::black_box;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use dqn_core::{
-    BatchBuilder, DqnConfig, DqnLearner, Learner, Progress, QNetwork, SequenceBatch, SequenceInput, StepInput, Window,
+    BatchBuilder, Companions, DqnConfig, DqnLearner, Learner, Progress, QNetwork, SequenceBatch, SequenceInput,
+    StepInput, Window,
 };
 use dqn_mdp::{ActionId, ActionMask, ActionTable, Outcome, PositionEncoder, Seed, State, Step, TokenId, Trajectory};
 use dqn_model::{
@@ -49,7 +50,7 @@ fn network(torso: &TorsoConfig, vocabulary: usize, device: &Device) -> TextQNetw
         ..NetworkConfig::default()
     };
     let actions = ActionTable::of_tokens((0..vocabulary as u32).map(TokenId));
-    config.init(vocabulary, 1, &actions, &mut Seed(1).stream("init"), device)
+    config.init([vocabulary, 1], &actions, Companions::default(), &mut Seed(1).stream("init"), device)
 }
 
 /// An episode that writes `STEPS` tokens drawn at random after the token that begins a text.

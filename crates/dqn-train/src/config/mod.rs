@@ -16,7 +16,9 @@ use dqn_core::Distribution;
 use dqn_core::bootstrap::Bootstrap;
 use dqn_core::policy::Exploration;
 use dqn_core::schedule::Span;
-use dqn_core::{DqnConfig, ReplayConfig};
+use dqn_core::{Decoding, DqnConfig, ReplayConfig};
+use dqn_env::game::GamePlayer;
+use dqn_env::log::OnFault;
 use dqn_env::{EnvironmentConfig, RewardConfig};
 use dqn_model::{HeadConfig, NetworkConfig, TorsoConfig};
 use dqn_score::{BleuTokenizer, NgramConfig};
@@ -89,6 +91,9 @@ pub struct ExperimentConfig {
     /// How actions are chosen while training.
     #[serde(default = "default_exploration")]
     pub exploration: Exploration,
+    /// How values are weighed against the policy of the data, in a network that learns one (`learner.imitation`).
+    #[serde(default)]
+    pub decoding: Option<Decoding>,
     /// How long and in which rhythm.
     #[serde(default)]
     pub training: TrainingConfig,
@@ -361,8 +366,26 @@ fn default_max_length() -> u32 {
     9
 }
 
+/// Which logged episodes are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct FilterConfig {
+    /// Share of the episodes that is kept, those of highest return: below 1 this is the filter of %BC (Chen et al. 2021,
+    /// section 5.1).
+    #[schemars(range(min = 0.001, max = 1.0))]
+    pub best_fraction: f64,
+    /// Least return of an episode that is kept. Leave it out for no bound.
+    pub min_return: Option<f64>,
+}
+
+impl Default for FilterConfig {
+    fn default() -> Self {
+        Self { best_fraction: 1.0, min_return: None }
+    }
+}
+
 /// Where the episodes that are learned from come from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum EpisodeSource {
     /// The policy plays them while it learns.
@@ -377,6 +400,39 @@ pub enum EpisodeSource {
         #[schemars(range(min = 0.001, max = 1.0))]
         best_fraction: f64,
     },
+    /// A log of episodes, as `dqn-cli data generate` writes it; the run ends after so many updates unless it goes on to
+    /// play.
+    Log {
+        /// The file, JSONL; a relative path starts at the experiment file.
+        path: PathBuf,
+        /// What happens at a line that holds no episode.
+        #[serde(default)]
+        on_fault: OnFault,
+        /// Which episodes are kept.
+        #[serde(default)]
+        filter: FilterConfig,
+    },
+    /// Episodes that a scripted player of the game plays, drawn with the run's seed, before learning begins.
+    Scripted {
+        /// Who plays.
+        player: GamePlayer,
+        /// How many episodes.
+        #[schemars(range(min = 1, max = 100000000))]
+        n_episodes: usize,
+        /// Which episodes are kept.
+        #[serde(default)]
+        filter: FilterConfig,
+    },
+}
+
+impl EpisodeSource {
+    /// Which of the logged episodes are kept, where there is a log.
+    pub fn filter(&self) -> Option<FilterConfig> {
+        match self {
+            EpisodeSource::Log { filter, .. } | EpisodeSource::Scripted { filter, .. } => Some(*filter),
+            EpisodeSource::Play | EpisodeSource::Text { .. } => None,
+        }
+    }
 }
 
 fn default_best_fraction() -> f64 {
@@ -389,6 +445,9 @@ fn default_best_fraction() -> f64 {
 pub struct TrainingConfig {
     /// Where episodes come from.
     pub source: EpisodeSource,
+    /// Begin to play after so many updates from a log, and learn from both; the log leaves replay as new episodes fill it.
+    /// Leave it out to learn from the log alone.
+    pub play_after_updates: Option<u64>,
     /// Parameters of another run to begin with, such as those that imitation learned. Leave it out for random ones.
     pub initial: Option<InitialParameters>,
     /// Stop before `stop_after` when validation no longer gets better. Leave it out to go on to the end.
@@ -411,10 +470,18 @@ pub struct TrainingConfig {
     pub print_episodes: bool,
 }
 
+impl TrainingConfig {
+    /// Whether the run never plays.
+    pub fn is_offline(&self) -> bool {
+        self.source != EpisodeSource::Play && self.play_after_updates.is_none()
+    }
+}
+
 impl Default for TrainingConfig {
     fn default() -> Self {
         Self {
             source: EpisodeSource::Play,
+            play_after_updates: None,
             initial: None,
             early_stopping: None,
             parallel_episodes: 16,
@@ -573,17 +640,10 @@ impl ExperimentConfig {
             let why = "the width must be a multiple of twice the number of heads";
             fault("network.torso.width", transformer.width.to_string(), why);
         }
-        if let EpisodeSource::Text { .. } = self.training.source {
-            let found = || "text".to_owned();
-            if !is_generation {
-                fault("training.source", found(), "only the task generation has examples that people wrote");
-            }
-            if !matches!(self.training.stop_after, Span::Updates(_)) {
-                fault("training.stop_after", found(), "nothing is played from text: count updates");
-            }
-            if self.replay.only_fresh {
-                fault("replay.only_fresh", "true".to_owned(), "text brings no fresh episodes: remove it");
-            }
+        self.source_faults(is_generation, &mut fault);
+        if self.decoding.is_some() && !self.learner.companions().has_policy {
+            let why = "it weighs values against the policy of the data, which only learner.imitation teaches";
+            fault("decoding", "a table".to_owned(), why);
         }
         if self.training.early_stopping.is_some() && self.training.evaluate_every_updates == 0 {
             let why = "it goes by evaluations while training: set training.evaluate_every_updates";
@@ -645,6 +705,40 @@ impl ExperimentConfig {
         let rate = self.learner.optimizer.learning_rate().bounds();
         faults.extend(within("learner.optimizer.learning_rate", rate, 0.0, 10.0, "a step size from 0 to 10"));
         faults
+    }
+
+    /// What does not make sense about where episodes come from.
+    fn source_faults(&self, is_generation: bool, fault: &mut impl FnMut(&str, String, &str)) {
+        let training = &self.training;
+        let kind = match &training.source {
+            EpisodeSource::Play => {
+                if let Some(updates) = training.play_after_updates {
+                    let why = "the policy plays from the beginning: this is for the sources log and scripted";
+                    fault("training.play_after_updates", updates.to_string(), why);
+                }
+                return;
+            }
+            EpisodeSource::Text { .. } => "text",
+            EpisodeSource::Log { .. } => "log",
+            EpisodeSource::Scripted { .. } => "scripted",
+        };
+        let found = || kind.to_owned();
+        if kind == "text" && !is_generation {
+            fault("training.source", found(), "only the task generation has examples that people wrote");
+        }
+        if kind == "scripted" && !self.environment.is_game() {
+            fault("training.source", found(), "only games have scripted players: use the environment of a game");
+        }
+        if let (Some(updates), "text") = (training.play_after_updates, kind) {
+            let why = "only the sources log and scripted can go on to play";
+            fault("training.play_after_updates", updates.to_string(), why);
+        }
+        if training.play_after_updates.is_none() && !matches!(training.stop_after, Span::Updates(_)) {
+            fault("training.stop_after", found(), "nothing is played from this source: count updates");
+        }
+        if self.replay.only_fresh {
+            fault("replay.only_fresh", "true".to_owned(), "this source brings no fresh episodes: remove it");
+        }
     }
 
     /// What does not make sense about actions, their head, and prompts of lines.
