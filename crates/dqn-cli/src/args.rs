@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use dqn_env::game::GamePlayer;
 use dqn_score::BleuTokenizer;
 use dqn_text::split::Split;
 use dqn_train::run::checkpoint::Which;
@@ -49,6 +50,11 @@ pub(crate) enum Command {
     /// Make a tokenizer, or use one
     #[command(subcommand)]
     Tokenizer(Tokenizer),
+    /// Compare methods on the same task, data and seeds, beside scripted players and published figures
+    Leaderboard(Leaderboard),
+    /// Make, check or describe logs of episodes to learn from
+    #[command(subcommand)]
+    Data(Data),
     /// Show, check or explain experiment files
     #[command(subcommand)]
     Config(Config),
@@ -122,6 +128,10 @@ pub(crate) struct Eval {
     /// experiment does not divide its text
     #[arg(long, value_name = "SPLIT")]
     pub(crate) split: Vec<EvalSplit>,
+    /// Evaluate once for each value of a setting of the decoding, for example `beta=1,4,16`: beta, top_k or temperature.
+    /// For runs that learn the policy of their data
+    #[arg(long, value_name = "KEY=A,B,...", value_parser = sweep)]
+    pub(crate) sweep: Option<Sweep>,
     /// Print a JSON array on one line and nothing else on standard output, for each split {split, episode_return: {mean,
     /// low, high}, policy_perplexity, reference_perplexity, bleu, distinct_2, n_episodes, seed}; what a task does not
     /// have is null
@@ -331,6 +341,106 @@ pub(crate) struct TokenizerUse {
     pub(crate) input: Option<PathBuf>,
 }
 
+/// Values of one setting of the decoding.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Sweep {
+    pub(crate) key: SweepKey,
+    pub(crate) values: Vec<f64>,
+}
+
+/// A setting of the decoding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SweepKey {
+    Beta,
+    TopK,
+    Temperature,
+}
+
+/// Arguments of `leaderboard`.
+#[derive(Debug, Args)]
+pub(crate) struct Leaderboard {
+    /// The description, a TOML file such as those of configs/leaderboard; several make several tables
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    pub(crate) config: Vec<PathBuf>,
+    /// Folder of the runs, one below it for each leaderboard; runs that are there are gone on with or not made again
+    /// [default: runs/leaderboard]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) run_dir: Option<PathBuf>,
+    /// Folder for the table as Markdown, JSON and SVG; without it beside the runs
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
+    /// Change a value in the experiment of every method; may be repeated
+    #[arg(long, value_name = "KEY.PATH=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Runs made at a time, which share the cores
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one)]
+    pub(crate) parallel: usize,
+    #[command(flatten)]
+    pub(crate) backend: BackendChoice,
+    /// Print the table as JSON on one line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What to do with logs of episodes.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Data {
+    /// Let a scripted player of a game play, and write its episodes as JSONL
+    Generate(DataGenerate),
+    /// Hold every line of a log against the format and, where an experiment is named, against its task
+    Check(DataCheck),
+    /// Tell what a log holds: episodes, returns, lengths
+    Stats(DataStats),
+    /// Print the JSON Schema of a line of a log
+    Schema,
+}
+
+/// Arguments of `data generate`.
+#[derive(Debug, Args)]
+pub(crate) struct DataGenerate {
+    #[command(flatten)]
+    pub(crate) experiment: ExperimentFile,
+    /// Who plays: random, skilled, expert, or mixture:P, which is skilled with probability P
+    #[arg(long, value_name = "PLAYER", value_parser = player)]
+    pub(crate) player: GamePlayer,
+    /// Number of episodes
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub(crate) episodes: usize,
+    /// Seed of starts and draws
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// The file to write; one that exists is refused
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+}
+
+/// Arguments of `data check`.
+#[derive(Debug, Args)]
+pub(crate) struct DataCheck {
+    /// The log
+    #[arg(value_name = "FILE")]
+    pub(crate) log: PathBuf,
+    #[command(flatten)]
+    pub(crate) experiment: ExperimentFile,
+    /// Count lines that hold no episode, show the first of them and go on, instead of ending at the first
+    #[arg(long)]
+    pub(crate) skip: bool,
+}
+
+/// Arguments of `data stats`.
+#[derive(Debug, Args)]
+pub(crate) struct DataStats {
+    /// The log
+    #[arg(value_name = "FILE")]
+    pub(crate) log: PathBuf,
+    /// Count lines that hold no episode and go on, instead of ending at the first
+    #[arg(long)]
+    pub(crate) skip: bool,
+    /// Print a JSON object on one line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Config {
     /// Print an experiment with every value, defaults included
@@ -374,6 +484,37 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 fn temperature(text: &str) -> Result<f64, String> {
     let positive = text.parse().ok().filter(|value: &f64| value.is_finite() && *value > 0.0);
     positive.ok_or_else(|| "it must be a number above 0".to_owned())
+}
+
+fn sweep(text: &str) -> Result<Sweep, String> {
+    let form = || "it must be beta=, top_k= or temperature=, and then values divided by commas".to_owned();
+    let (key, values) = text.split_once('=').ok_or_else(form)?;
+    let key = match key {
+        "beta" => SweepKey::Beta,
+        "top_k" => SweepKey::TopK,
+        "temperature" => SweepKey::Temperature,
+        _ => return Err(form()),
+    };
+    let value = |text: &str| match key {
+        SweepKey::TopK => at_least_one(text).map(|n| n as f64),
+        SweepKey::Beta | SweepKey::Temperature => not_negative(text),
+    };
+    let values = values.split(',').map(|text| value(text).map_err(|why| format!("{text:?}: {why}")));
+    Ok(Sweep { key, values: values.collect::<Result<_, _>>()? })
+}
+
+fn player(text: &str) -> Result<GamePlayer, String> {
+    let form = || "it must be random, skilled, expert, or mixture:P with P from 0 to 1".to_owned();
+    match text.split_once(':') {
+        None if text == "random" => Ok(GamePlayer::Random {}),
+        None if text == "skilled" => Ok(GamePlayer::Skilled {}),
+        None if text == "expert" => Ok(GamePlayer::Expert {}),
+        Some(("mixture", skill)) => {
+            let skill = skill.parse().ok().filter(|skill| (0.0..=1.0).contains(skill)).ok_or_else(form)?;
+            Ok(GamePlayer::Mixture { skill })
+        }
+        _ => Err(form()),
+    }
 }
 
 fn not_negative(text: &str) -> Result<f64, String> {

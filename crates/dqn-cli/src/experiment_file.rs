@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use dqn_train::builtin::DEFAULT_EXPERIMENT;
 use dqn_train::config::layers::merge;
-use dqn_train::config::{ActionsConfig, CorpusSource, ExperimentConfig, PriorConfig};
+use dqn_train::config::{ActionsConfig, CorpusSource, EpisodeSource, ExperimentConfig, PriorConfig};
 use toml::{Table, Value};
 
 use crate::args::ExperimentFile;
@@ -65,12 +65,14 @@ pub(crate) fn origin(file: &ExperimentFile) -> String {
 }
 
 /// Where paths stand in an experiment file.
-const PATHS: [&[&str]; 5] = [
+const PATHS: [&[&str]; 7] = [
     &["corpus", "source", "path"],
     &["vocabulary", "source", "path"],
     &["actions", "source", "path"],
     &["prior", "run"],
     &["training", "initial", "run"],
+    &["training", "source", "path"],
+    &["environment", "words", "path"],
 ];
 
 /// Makes the paths in a table whole; a relative one starts at the folder of the file it stands in.
@@ -103,6 +105,10 @@ fn paths(config: &mut ExperimentConfig) -> Vec<&mut PathBuf> {
     if let Some(PriorConfig::Network { run, .. }) = &mut config.prior {
         paths.push(run);
     }
+    if let EpisodeSource::Log { path, .. } = &mut config.training.source {
+        paths.push(path);
+    }
+    paths.extend(config.environment.path_mut());
     paths.extend(config.training.initial.as_mut().map(|initial| &mut initial.run));
     paths
 }

@@ -188,6 +188,7 @@ mod tests {
             after_return: 0.5,
         };
         Report {
+            learned: Vec::new(),
             rows: vec![
                 row("uniform random", Split::Train, -2.0),
                 row("DQN sampled", Split::Train, 1.0),

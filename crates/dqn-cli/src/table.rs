@@ -8,9 +8,13 @@ use dqn_train::stats::Interval;
 /// A column: its head and its cells, where there is something to show.
 type Column = (&'static str, fn(&Evaluation) -> Option<String>);
 
-const COLUMNS: [Column; 10] = [
+const COLUMNS: [Column; 14] = [
     ("return [95 % interval]", |row| Some(interval(row.episode_return))),
     ("learned minus it, paired", |row| row.learned_minus.map(interval)),
+    ("score", |row| row.score.map(|value| format!("{value:.3}"))),
+    ("over-estimation", |row| row.diagnostics?.over_estimation.map(|value| format!("{value:.3}"))),
+    ("action gap", |row| row.diagnostics?.action_gap.map(|value| format!("{value:.3}"))),
+    ("rank accuracy", |row| row.diagnostics?.rank_accuracy.map(|value| format!("{value:.3}"))),
     ("form kept", |row| row.form_kept.map(percent)),
     ("judge perplexity", |row| row.reference_perplexity.map(|value| format!("{value:.1}"))),
     ("policy perplexity", |row| row.policy_perplexity.map(|value| format!("{value:.1}"))),
@@ -82,6 +86,8 @@ pub(crate) mod tests {
 
     pub(crate) fn row(policy: &str, split: Split, mean: f64) -> Evaluation {
         Evaluation {
+            score: None,
+            diagnostics: None,
             policy: policy.to_owned(),
             split,
             returns: Vec::new(),

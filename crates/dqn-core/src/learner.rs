@@ -457,8 +457,7 @@ impl<N: QNetwork> Learner for DqnLearner<N> {
         self.target = self.target.clone().with_noise(Some(Seed(noise.random()))).considering(considered);
         let batch = batch.upload(&device);
         let features = self.online.features(&batch.input.clone().lifted());
-        let Comparison { penalty, error, q_taken, target, drift } =
-            self.compare(&batch, features, progress.updates);
+        let Comparison { penalty, error, q_taken, target, drift } = self.compare(&batch, features, progress.updates);
         let lifted = |tensor: &Tensor<2>| Tensor::from_inner(tensor.clone());
         let loss = weighted_mean(penalty, lifted(&batch.valid), lifted(&batch.weights));
 

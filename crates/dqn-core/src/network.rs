@@ -220,6 +220,11 @@ pub trait QNetwork: Module + Sync {
     /// - returns `[batch, actions]`
     fn step(&self, input: &StepInput, state: &mut Self::DecodeState) -> Tensor<2>;
 
+    /// Reads one more token of each text whose values nobody asks for.
+    fn skip(&self, input: &StepInput, state: &mut Self::DecodeState) {
+        self.step(input, state);
+    }
+
     /// Keeps the rows `rows` of a decode state, in that order; a row may be named more than once.
     fn select(&self, state: Self::DecodeState, rows: Tensor<1, Int>) -> Self::DecodeState;
 

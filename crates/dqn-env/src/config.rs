@@ -1,15 +1,18 @@
 //! Which environment a run uses, as its configuration says it.
 
+use std::path::PathBuf;
+
 use dqn_mdp::{Environment, Seed};
 use dqn_text::Vocab;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::deep_sea::deep_sea;
+use crate::game::{Game, MazeConfig, NavigationConfig, Play, RandomWalkConfig, WordSource, WordleConfig};
 use crate::{CopyString, EnvError, Memory, ProbeName, Tabular, TabularName};
 
 /// The task a policy learns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum EnvironmentConfig {
     /// Write hidden texts from memory: each right token earns 1, a wrong one ends the episode.
@@ -87,6 +90,14 @@ pub enum EnvironmentConfig {
         #[serde(default)]
         mapping_seed: u64,
     },
+    /// A maze told in text: where one stands, and the walls around; each step costs 1 until the goal (LMRL-Gym).
+    Maze(MazeConfig),
+    /// A hidden word to be found by guesses, each answered letter by letter; each wrong guess costs 1 (LMRL-Gym).
+    Wordle(WordleConfig),
+    /// A walk on a graph, node by node, which ought to be short (trlx).
+    RandomWalk(RandomWalkConfig),
+    /// A house of eight rooms in which food is to be carried to the fridge (LMRL-Gym).
+    Navigation(NavigationConfig),
 }
 
 /// A task that brings its own text.
@@ -98,7 +109,34 @@ pub struct SelfContained {
 }
 
 impl EnvironmentConfig {
-    /// The task, where it needs no corpus. `indexed` is the seed of the starts that an index names, where the task draws
+    /// Whether the task is a game played in text.
+    pub fn is_game(&self) -> bool {
+        matches!(self, Self::Maze(_) | Self::Wordle(_) | Self::RandomWalk(_) | Self::Navigation(_))
+    }
+
+    /// The game, where the task is one, and what an action of it is.
+    ///
+    /// # Errors
+    /// [`EnvError`] for settings that make no game.
+    pub fn game(&self) -> Result<Option<(Box<dyn Game>, Play)>, EnvError> {
+        Ok(Some(match self {
+            Self::Maze(config) => (config.build()?, config.play),
+            Self::Wordle(config) => (config.build()?, config.play),
+            Self::RandomWalk(config) => (config.build()?, config.play),
+            Self::Navigation(config) => (config.build()?, config.play),
+            _ => return Ok(None),
+        }))
+    }
+
+    /// The path of a file that the task reads, where it reads one.
+    pub fn path_mut(&mut self) -> Option<&mut PathBuf> {
+        match self {
+            Self::Wordle(WordleConfig { words: WordSource::Path(path), .. }) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// The task, where it needs no corpus and is no game. `indexed` is the seed of the starts that an index names, where the task draws
     /// them.
     ///
     /// # Errors
@@ -107,6 +145,7 @@ impl EnvironmentConfig {
         let of_table = |table: Tabular| SelfContained { vocab: table.vocab().clone(), environment: Box::new(table) };
         Ok(Some(match *self {
             Self::NextToken { .. } | Self::Generation { .. } => return Ok(None),
+            Self::Maze(_) | Self::Wordle(_) | Self::RandomWalk(_) | Self::Navigation(_) => return Ok(None),
             Self::Probe { name } => of_table(name.build()),
             Self::Tabular { name } => of_table(name.build()),
             Self::DeepSea { size, mapping_seed } => of_table(deep_sea(size, Seed(mapping_seed))?),

@@ -272,6 +272,17 @@ pub enum EnvError {
         /// The other.
         second: String,
     },
+    /// A command of a game cannot be ended before it is another one.
+    #[error(
+        "the tokens of {short:?} are the beginning of those of {long:?}, so that it has no end; play whole actions, or \
+         use a tokenizer that keeps line breaks"
+    )]
+    CommandOpen {
+        /// The command.
+        short: String,
+        /// The longer one.
+        long: String,
+    },
     /// A command of a game is no token at all.
     #[error("the command {command:?} is no token at all; every command must be at least one")]
     CommandEmpty {

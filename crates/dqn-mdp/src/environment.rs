@@ -57,6 +57,11 @@ pub trait Environment: Send {
 
     /// The actions the present state allows.
     fn allowed(&self) -> ActionMask;
+
+    /// What the task itself says of the episode so far, where that is not the return.
+    fn score(&self) -> Option<f64> {
+        None
+    }
 }
 
 /// What one named term contributed to an episode.

@@ -21,6 +21,22 @@ pub enum PositionEncoder {
         /// Largest number of tokens in a clause that is told apart.
         max_length: u32,
     },
+    /// The id is the number of tokens since `<bos>`, `<bos>` included, modulo a period: for texts made of rows of so many
+    /// tokens.
+    Cycle {
+        /// Tokens of a row.
+        period_tokens: u32,
+    },
+}
+
+impl PositionEncoder {
+    /// The tokens that end a clause, where clauses are told apart.
+    pub fn delimiters(&self) -> &[TokenId] {
+        match self {
+            PositionEncoder::Clauses { delimiters, .. } => delimiters,
+            PositionEncoder::None | PositionEncoder::Cycle { .. } => &[],
+        }
+    }
 }
 
 /// The place reached in one text; feeds on one token at a time.
@@ -37,6 +53,7 @@ impl PositionEncoder {
     pub fn n_ids(&self) -> usize {
         match *self {
             PositionEncoder::None => 1,
+            PositionEncoder::Cycle { period_tokens } => period_tokens as usize,
             PositionEncoder::Clauses { max_clauses, max_length, .. } => {
                 let lengths = max_length as usize + 1;
                 (max_clauses as usize + 1) * lengths * lengths
@@ -48,7 +65,15 @@ impl PositionEncoder {
     ///
     /// The first token of a text is `<bos>` and counts for nothing.
     pub fn push(&self, position: &mut Position, token: TokenId) -> u32 {
-        let PositionEncoder::Clauses { delimiters, max_clauses, max_length } = self else { return 0 };
+        let (delimiters, max_clauses, max_length) = match self {
+            PositionEncoder::None => return 0,
+            PositionEncoder::Cycle { period_tokens } => {
+                let id = position.n_tokens % period_tokens;
+                position.n_tokens += 1;
+                return id;
+            }
+            PositionEncoder::Clauses { delimiters, max_clauses, max_length } => (delimiters, max_clauses, max_length),
+        };
         if position.n_tokens > 0 {
             if delimiters.contains(&token) {
                 if position.clause == 0 {
@@ -104,5 +129,12 @@ mod tests {
         assert_eq!(encoder.ids(&text), expected);
         assert!(expected.iter().all(|&id| (id as usize) < encoder.n_ids()));
         assert_eq!(PositionEncoder::None.ids(&text), [0; 11]);
+    }
+
+    #[test]
+    fn a_cycle_counts_tokens_modulo_its_period() {
+        let encoder = PositionEncoder::Cycle { period_tokens: 3 };
+        assert_eq!(encoder.ids(&[2, 9, 9, 5, 7, 8, 4].map(TokenId)), [0, 1, 2, 0, 1, 2, 0]);
+        assert_eq!(encoder.n_ids(), 3);
     }
 }

@@ -130,9 +130,20 @@ impl Bag {
         positions: Tensor<1, Int>,
         state: &mut BagState,
     ) -> Tensor<2> {
+        self.skip(embedding, tokens, positions, state);
+        self.layers(state.sum.clone())
+    }
+
+    /// [`Bag::step`] without the features.
+    pub(crate) fn skip(
+        &self,
+        embedding: &TokenEmbedding,
+        tokens: Tensor<1, Int>,
+        positions: Tensor<1, Int>,
+        state: &mut BagState,
+    ) {
         state.window.push(tokens, positions);
         state.sum = state.sum.clone() + self.ngrams.features(embedding, &state.window);
-        self.layers(state.sum.clone())
     }
 
     /// The sums over the n-grams that end at or before each of `decisions`: `[batch, states, width]`.

@@ -408,6 +408,10 @@ impl QNetwork for TextQNetwork {
         self.values_of(self.finish(features))
     }
 
+    fn skip(&self, input: &StepInput, state: &mut DecodeState) {
+        self.torso.skip(&self.embedding, input, state);
+    }
+
     fn select(&self, state: DecodeState, rows: Tensor<1, Int>) -> DecodeState {
         state.select(rows)
     }
@@ -555,8 +559,14 @@ mod tests {
                         let (mut state, q) = network.start(&start);
                         assert_close(q, at(first - 1), "start");
                         for index in first..time {
+                            let mut skipped = state.clone();
                             let q = network.step(&texts.column(index, &device), &mut state);
                             assert_close(q, at(index), "step");
+                            if index + 1 < time {
+                                network.skip(&texts.column(index, &device), &mut skipped);
+                                let q = network.step(&texts.column(index + 1, &device), &mut skipped);
+                                assert_close(q, at(index + 1), "step after a token whose values were not asked for");
+                            }
                         }
                     }
                 }

@@ -180,6 +180,22 @@ impl Torso {
         }
     }
 
+    /// [`Torso::step`] without the features, for torsos that remember less than those.
+    ///
+    /// # Panics
+    /// When `state` is of another torso.
+    pub(crate) fn skip(&self, embedding: &TokenEmbedding, input: &StepInput, state: &mut DecodeState) {
+        match (self, state) {
+            (Torso::Mlp(_), DecodeState::Mlp(window)) => window.push(input.tokens.clone(), input.positions.clone()),
+            (Torso::Bag(bag), DecodeState::Bag(state)) => {
+                bag.skip(embedding, input.tokens.clone(), input.positions.clone(), state);
+            }
+            (_, state) => {
+                self.step(embedding, input, state);
+            }
+        }
+    }
+
     /// Reads one more token of each text; the features of the new states: `[batch, width]`.
     ///
     /// # Panics

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use dqn_core::CoreError;
 use dqn_env::EnvError;
-use dqn_env::log::LogFault;
+use dqn_env::log::{LogFault, LogProblem};
 use dqn_mdp::MdpError;
 use dqn_score::ScoreError;
 use dqn_text::TextError;
@@ -263,6 +263,9 @@ pub enum TrainError {
     /// A log holds a line that is no episode of the task.
     #[error(transparent)]
     Log(#[from] LogFault),
+    /// A game said something that is no episode of the task.
+    #[error("an episode of the scripted player does not fit the task: {0}")]
+    ScriptedEpisode(#[from] LogProblem),
     /// A delimiter of the position features is not a token.
     #[error("positions.delimiters: {delimiter:?} is not in the vocabulary")]
     UnknownDelimiter {
@@ -341,6 +344,7 @@ impl TrainError {
             | TrainError::NothingToImitate { .. }
             | TrainError::NothingKept { .. }
             | TrainError::Log(_)
+            | TrainError::ScriptedEpisode(_)
             | TrainError::UnknownDelimiter { .. }
             | TrainError::UnknownInPrompt { .. }
             | TrainError::NotOffered { .. }

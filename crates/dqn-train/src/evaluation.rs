@@ -232,9 +232,9 @@ impl<'a> Evaluator<'a> {
             let (mut returns, mut scores, mut n_steps) = (Vec::new(), Vec::new(), 0);
             for start in (0..n_rounds).flat_map(|_| 0..self.n_episodes) {
                 let recorded = record(&mut *game, player, Start::Indexed(start), &mut rng)?;
-                returns.push(recorded.episode.rewards.iter().map(|&reward| f64::from(reward)).sum());
+                returns.push(recorded.episode_return());
                 scores.extend(recorded.score);
-                n_steps += recorded.episode.rewards.len();
+                n_steps += recorded.rewards.len();
             }
             let n_steps = n_steps as f64 / returns.len() as f64;
             rows.push(Evaluation { score: mean_score(&scores), ..self.of_returns(name, returns, n_steps) });
@@ -378,9 +378,7 @@ fn mean_score(scores: &[f64]) -> Option<f64> {
 /// Tokens across which a 5-gram does not count as copied: `<unk>`, the ends, and the delimiters of clauses.
 fn ignored_in_copies(experiment: &Experiment) -> Vec<TokenId> {
     let mut ignored = Special::ALL.map(Special::id).to_vec();
-    if let dqn_mdp::PositionEncoder::Clauses { delimiters, .. } = &experiment.positions {
-        ignored.extend(delimiters);
-    }
+    ignored.extend(experiment.positions.delimiters());
     ignored
 }
 

@@ -355,10 +355,7 @@ impl Experiment {
         }
         Ok(match &self.config.environment {
             environment @ EnvironmentConfig::Generation { n_prompt_tokens, n_prompt_lines, max_tokens, min_tokens } => {
-                let delimiters = match &self.positions {
-                    PositionEncoder::Clauses { delimiters, .. } => delimiters.as_slice(),
-                    PositionEncoder::None => &[],
-                };
+                let delimiters = self.positions.delimiters();
                 let length = prompt_length(environment).unwrap_or(PromptLength::Tokens(*n_prompt_tokens));
                 let prompts = Prompts::of(&part(&self.text)?, length, delimiters);
                 if prompts.prompts.is_empty() {
@@ -684,8 +681,12 @@ fn self_contained(config: &EnvironmentConfig, starts: Seed) -> Result<SelfContai
 }
 
 fn position_encoder(config: &PositionConfig, vocab: &Vocab) -> Result<PositionEncoder, TrainError> {
-    let PositionConfig::Clauses { delimiters, max_clauses, max_length } = config else {
-        return Ok(PositionEncoder::None);
+    let (delimiters, max_clauses, max_length) = match config {
+        PositionConfig::None => return Ok(PositionEncoder::None),
+        PositionConfig::Cycle { period_tokens } => {
+            return Ok(PositionEncoder::Cycle { period_tokens: *period_tokens });
+        }
+        PositionConfig::Clauses { delimiters, max_clauses, max_length } => (delimiters, max_clauses, max_length),
     };
     let id = |delimiter: &String| {
         vocab.id(delimiter).ok_or_else(|| TrainError::UnknownDelimiter { delimiter: delimiter.clone() })

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use dqn_core::{Policy, Progress};
+use dqn_core::{Policy, Progress, QNetwork};
 use dqn_env::EnvironmentConfig;
 use dqn_mdp::{ActionId, Environment, Seed, Start, TokenId, Trajectory};
 use dqn_model::TextQNetwork;

@@ -15,6 +15,7 @@ mod error;
 pub mod evaluation;
 pub mod experiment;
 pub mod generate;
+pub mod leaderboard;
 pub mod logs;
 mod other_run;
 pub mod play;

@@ -1,12 +1,10 @@
 //! Logged episodes: those of a file, and those that a scripted player plays before learning begins.
 
-use std::fs::File;
-use std::io::BufReader;
 use std::path::Path;
 
-use dqn_env::game::{Game, GamePlayer, record};
-use dqn_env::log::{LogReader, LogTranslator, LoggedEpisode, OnFault};
-use dqn_mdp::{ActionTable, Seed, Start, Trajectory};
+use dqn_env::game::{Game, GamePlayer, RecordedEpisode, record};
+use dqn_env::log::{LogReader, LogTranslator, LoggedEpisode, LoggedOutcome, LoggedTurn, LoggedTurns, OnFault};
+use dqn_mdp::{ActionTable, Outcome, Seed, Start, Trajectory};
 use dqn_text::Tokenizer;
 use rand::RngExt;
 
@@ -42,9 +40,8 @@ pub(crate) fn read(
     tokenizer: &dyn Tokenizer,
     actions: &ActionTable,
 ) -> Result<Logs, TrainError> {
-    let file = File::open(path).map_err(|source| TrainError::Read { path: path.to_owned(), source })?;
     let translator = LogTranslator::new(tokenizer, actions);
-    let mut reader = LogReader::new(BufReader::new(file), path, on_fault);
+    let mut reader = LogReader::open(path, on_fault)?;
     let mut episodes = Vec::new();
     while let Some(episode) = reader.next_trajectory(&translator)? {
         episodes.push(episode);
@@ -67,9 +64,20 @@ pub fn play_scripted(
         let mut rng = seed.stream(&format!("log {index}"));
         let start = Start::Drawn(Seed(rng.random()));
         let recorded = record(game, player, start, &mut rng)?;
-        take(LoggedEpisode::from(recorded.episode), recorded.score)?;
+        let score = recorded.score;
+        take(logged(recorded), score)?;
     }
     Ok(())
+}
+
+/// A recorded episode as a log has it.
+fn logged(recorded: RecordedEpisode) -> LoggedEpisode {
+    let turns = recorded.turns.into_iter().map(|(text, is_action)| LoggedTurn { text, is_action }).collect();
+    let outcome = match recorded.outcome {
+        Outcome::Truncated => LoggedOutcome::Truncated,
+        Outcome::Terminated | Outcome::Continues => LoggedOutcome::Terminated,
+    };
+    LoggedTurns { id: None, turns, rewards: recorded.rewards, outcome }.into()
 }
 
 /// The episodes of a scripted player, as the task has them.

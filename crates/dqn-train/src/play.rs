@@ -178,7 +178,11 @@ impl<'a, N: QNetwork> NetworkPlayer<'a, N> {
             let places = rows(reading.iter().zip(&tokens).map(place).collect());
             let tokens = rows(tokens.iter().map(|token| token.index()).collect());
             let state = state.as_mut().expect("the longest stretch is read from its beginning");
-            q = Some(self.network.step(&StepInput { tokens, positions: places }, state));
+            let input = StepInput { tokens, positions: places };
+            match back {
+                1 => q = Some(self.network.step(&input, state)),
+                _ => self.network.skip(&input, state),
+            }
         }
         let (mut state, mut q) = state.zip(q).expect("every action writes at least one token");
         if !order.is_sorted() {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::tensor::Device;
-use dqn_core::{Policy, Progress, QNetwork};
+use dqn_core::{Decoding, Policy, Progress, QNetwork};
 use dqn_env::EnvironmentConfig;
 use dqn_mdp::Trajectory;
 use dqn_model::TextQNetwork;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 use crate::evaluation::{Evaluation, Evaluator, PolicyPerplexity};
-use crate::experiment::{Experiment, Learned};
+use crate::experiment::{Experiment, Learned, decoded_name};
 use crate::stats::paired_difference;
 
 /// The splits a result is reported on: one where all parts of the run see the same text.
@@ -29,6 +29,9 @@ pub fn reported(experiment: &Experiment) -> &'static [Split] {
 pub struct Report {
     /// One row for each policy and split.
     pub rows: Vec<Evaluation>,
+    /// Names of the rows of what was learned: as it acts, and then in other ways.
+    #[serde(default)]
+    pub learned: Vec<String>,
     /// Mean return on training prompts minus that on test prompts, under the first learned policy.
     pub generalisation_gap: Option<f64>,
     /// The temperature, in units of Q, at which the policy predicts validation text best.
@@ -71,8 +74,15 @@ pub fn evaluate(
 ) -> Result<Option<Report>, TrainError> {
     let policies = experiment.learned_policies(progress);
     let untrained = experiment.network(device).for_acting().decoding(policies[0].decoding);
-    let mut report =
-        Report { rows: Vec::new(), generalisation_gap: None, fitted_temperature: None, samples: Vec::new(), progress };
+    let learned = policies.iter().map(|policy| policy.name.clone()).collect();
+    let mut report = Report {
+        rows: Vec::new(),
+        learned,
+        generalisation_gap: None,
+        fitted_temperature: None,
+        samples: Vec::new(),
+        progress,
+    };
     let perplexity = |split| PolicyPerplexity::of(experiment, network, split, acting_temperature(&policies));
     let validation = perplexity(Split::Validation)?;
     let fitted = validation.as_ref().map(PolicyPerplexity::best);
@@ -109,6 +119,27 @@ pub fn evaluate(
     }
     report.generalisation_gap = gap(&report.rows, &policies[0].name);
     Ok(Some(report))
+}
+
+/// Evaluates a network on `splits` under each of `decodings`.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn sweep(
+    experiment: &Experiment,
+    network: &TextQNetwork,
+    decodings: &[Decoding],
+    splits: &[Split],
+) -> Result<Vec<Evaluation>, TrainError> {
+    let mut rows = Vec::new();
+    for &split in splits {
+        let mut evaluator = Evaluator::new(experiment, split, experiment.config.evaluation.n_episodes)?;
+        for &decoding in decodings {
+            let name = decoded_name("decoded", decoding);
+            rows.push(evaluator.network(&name, &network.clone().decoding(Some(decoding)), decoding.policy())?.0);
+        }
+    }
+    Ok(rows)
 }
 
 /// The temperature of the first policy, or one unit of Q where it is greedy.

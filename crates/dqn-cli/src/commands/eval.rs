@@ -2,13 +2,19 @@
 
 use std::sync::atomic::AtomicBool;
 
+use dqn_core::Decoding;
+use dqn_model::TextQNetwork;
 use dqn_text::split::Split;
+use dqn_train::evaluation::Evaluation;
+use dqn_train::experiment::Experiment;
 use dqn_train::report;
 
-use crate::args::Eval;
+use crate::args::{Eval, Sweep, SweepKey};
 use crate::console::Console;
+use crate::failure::BadRequest;
 use crate::saved_run::SavedRun;
 use crate::summary::{self, RunReport};
+use crate::table;
 
 pub(crate) fn run(args: &Eval, console: Console) -> anyhow::Result<()> {
     let SavedRun { experiment, device, network, progress } = SavedRun::open(&args.run)?;
@@ -24,12 +30,47 @@ pub(crate) fn run(args: &Eval, console: Console) -> anyhow::Result<()> {
             splits
         }
     };
+    if let Some(sweep) = &args.sweep {
+        return swept(&experiment, &network, sweep, &splits, args.json, console);
+    }
     let nobody_stops = AtomicBool::new(false);
     let report = report::evaluate(&experiment, &network, progress, &splits, &device, &nobody_stops)?
         .expect("an evaluation that nobody stops comes to its end");
     if args.json {
-        let (policy, _) = experiment.learned_policies(progress)[0];
-        return console.json(&summary::split_results(&report, policy));
+        let policies = experiment.learned_policies(progress);
+        return console.json(&summary::split_results(&report, &policies[0].name));
     }
     console.result(&summary::text(&RunReport { speed: None, report: &report }))
+}
+
+/// One row for each value of a setting of the decoding.
+fn swept(
+    experiment: &Experiment,
+    network: &TextQNetwork,
+    sweep: &Sweep,
+    splits: &[Split],
+    as_json: bool,
+    console: Console,
+) -> anyhow::Result<()> {
+    let Some(decoding) = experiment.decoding() else {
+        let why = "the run learned no policy of its data to weigh values with: set learner.imitation for one";
+        return Err(BadRequest(format!("--sweep: {why}")).into());
+    };
+    let decodings: Vec<Decoding> = sweep
+        .values
+        .iter()
+        .map(|&value| match sweep.key {
+            SweepKey::Beta => Decoding { beta: value, ..decoding },
+            SweepKey::TopK => Decoding { top_k: Some(value as usize), ..decoding },
+            SweepKey::Temperature => Decoding { temperature: value, ..decoding },
+        })
+        .collect();
+    let rows = report::sweep(experiment, network, &decodings, splits)?;
+    if as_json {
+        return console.json(&rows);
+    }
+    let of = |split: Split| -> Vec<&Evaluation> { rows.iter().filter(|row| row.split == split).collect() };
+    let blocks: Vec<String> =
+        splits.iter().map(|&split| format!("On {split} prompts:\n\n{}", table::evaluations(&of(split)))).collect();
+    console.result(&blocks.join("\n\n"))
 }

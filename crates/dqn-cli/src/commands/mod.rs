@@ -3,8 +3,10 @@
 mod backends;
 mod completions;
 mod config;
+mod data;
 mod eval;
 mod generate;
+mod leaderboard;
 mod lm;
 mod score;
 mod tokenizer;
@@ -23,6 +25,8 @@ pub(crate) fn run(command: Option<Command>, console: Console) -> anyhow::Result<
         Command::Score(args) => score::run(&args, console)?,
         Command::Lm(command) => lm::run(&command, console)?,
         Command::Tokenizer(command) => tokenizer::run(&command, console)?,
+        Command::Data(command) => data::run(&command, console)?,
+        Command::Leaderboard(args) => return leaderboard::run(&args, console),
         Command::Config(command) => config::run(&command, console)?,
         Command::Backends => backends::run(console)?,
         Command::Completions { shell } => completions::run(shell, console)?,

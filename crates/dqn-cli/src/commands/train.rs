@@ -94,6 +94,17 @@ pub(crate) fn run(args: &Train, console: Console) -> anyhow::Result<Ending> {
     }
 }
 
+/// Keeps the report in the run; returns it as text.
+pub(crate) fn store(directory: &RunDirectory, report: &Report) -> anyhow::Result<String> {
+    let speed = Speed::of(&metrics::read_records(&directory.metrics_path())?);
+    let run_report = RunReport { speed, report };
+    let text = summary::text(&run_report);
+    let as_json = serde_json::to_string_pretty(&run_report).context("cannot write the report as JSON")?;
+    atomic::write_text(&directory.eval_path().join("report.json"), &(as_json + "\n"))?;
+    atomic::write_text(&directory.eval_path().join("report.txt"), &format!("{text}\n"))?;
+    Ok(text)
+}
+
 /// Keeps the report in the run, and prints it.
 fn finish(
     experiment: &Experiment,
@@ -102,19 +113,14 @@ fn finish(
     json: bool,
     console: Console,
 ) -> anyhow::Result<Ending> {
-    let speed = Speed::of(&metrics::read_records(&directory.metrics_path())?);
-    let run_report = RunReport { speed, report };
-    let text = summary::text(&run_report);
-    let as_json = serde_json::to_string_pretty(&run_report).context("cannot write the report as JSON")?;
-    atomic::write_text(&directory.eval_path().join("report.json"), &(as_json + "\n"))?;
-    atomic::write_text(&directory.eval_path().join("report.txt"), &format!("{text}\n"))?;
+    let text = store(directory, report)?;
     if json {
-        let (policy, _) = experiment.learned_policies(report.progress)[0];
+        let policies = experiment.learned_policies(report.progress);
         console.json(&Outcome {
             run: directory.path().to_owned(),
             finished: true,
             updates: report.progress.updates,
-            evaluation: summary::split_results(report, policy),
+            evaluation: summary::split_results(report, &policies[0].name),
         })?;
     } else {
         console.result(&format!("\n{text}"))?;

@@ -59,6 +59,9 @@ pub trait Game: Send {
     /// Texts that together hold every word and character of observations and commands: what a tokenizer is made from.
     fn texts(&self) -> Vec<String>;
 
+    /// Another game like this one, with whatever it has worked out shared.
+    fn boxed_clone(&self) -> Box<dyn Game>;
+
     /// What the game itself says of the episode so far, where that is not the return.
     fn score(&self) -> Option<f64> {
         None
@@ -147,7 +150,7 @@ mod tests {
         let maze = |value| serde_json::from_value::<MazeConfig>(value).unwrap().build().unwrap();
         let walk = |value| serde_json::from_value::<RandomWalkConfig>(value).unwrap().build().unwrap();
         let house = |value| serde_json::from_value::<NavigationConfig>(value).unwrap().build().unwrap();
-        let games: [(&str, Box<dyn Game>); 8] = [
+        let games: [(&str, Box<dyn Game>); 9] = [
             ("maze", maze(json!({ "max_steps": 30 }))),
             ("partial maze", maze(json!({ "observation": "partial", "max_steps": 30 }))),
             ("umaze", maze(json!({ "map": { "name": "umaze" }, "starts": "all" }))),
@@ -155,6 +158,7 @@ mod tests {
             ("walk", walk(json!({}))),
             ("walk by optimality", walk(json!({ "reward": "optimality" }))),
             ("house", house(json!({}))),
+            ("bare house", house(json!({ "distractors": false }))),
             ("partial house", house(json!({ "observation": "partial" }))),
         ];
         games.into_iter().map(|(name, game)| (name.to_owned(), game)).collect()

@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Choice, Game, GamePlayer, IN_EPISODE, Turn};
+use super::{Choice, Game, GamePlayer, IN_EPISODE, Play, Turn};
 use crate::{EnvError, start};
 
 /// Settings of walks on a graph.
@@ -25,6 +25,8 @@ pub struct RandomWalkConfig {
     pub max_nodes: usize,
     /// What is paid. Default `goal`.
     pub reward: WalkReward,
+    /// What one action is. Default `whole_action`.
+    pub play: Play,
 }
 
 impl Default for RandomWalkConfig {
@@ -36,6 +38,7 @@ impl Default for RandomWalkConfig {
             goal: "a".to_owned(),
             max_nodes: 10,
             reward: WalkReward::Goal,
+            play: Play::Whole,
         }
     }
 }
@@ -145,7 +148,11 @@ impl RandomWalk {
         let shortest = nodes_to_goal(&edges, goal);
         let is_far = |node: &usize| shortest[*node].is_none_or(|n_nodes| n_nodes >= config.max_nodes);
         if let Some(&node) = starts.iter().find(|node| is_far(node)) {
-            return Err(fault("graph", names[node], "nodes from which the goal is reached in fewer than max_nodes nodes"));
+            return Err(fault(
+                "graph",
+                names[node],
+                "nodes from which the goal is reached in fewer than max_nodes nodes",
+            ));
         }
         Ok(Self {
             commands: names.iter().map(|name| format!("{name}\n")).collect(),
@@ -189,6 +196,10 @@ fn nodes_to_goal(edges: &[Vec<usize>], goal: usize) -> Vec<Option<usize>> {
 }
 
 impl Game for RandomWalk {
+    fn boxed_clone(&self) -> Box<dyn Game> {
+        Box::new(self.clone())
+    }
+
     fn commands(&self) -> &[String] {
         &self.commands
     }
@@ -369,7 +380,8 @@ mod tests {
                 }
                 let arrived = std::mem::take(&mut next[game.goal]);
                 reaches += arrived;
-                optimal += arrived * optimality(n_nodes.max(game.shortest[start]), game.shortest[start], game.max_nodes);
+                optimal +=
+                    arrived * optimality(n_nodes.max(game.shortest[start]), game.shortest[start], game.max_nodes);
                 mass = next;
             }
         }

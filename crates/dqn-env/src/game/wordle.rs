@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Choice, Game, GamePlayer, IN_EPISODE, Turn};
+use super::{Choice, Game, GamePlayer, IN_EPISODE, Play, Turn};
 use crate::{EnvError, start};
 
 /// Settings of Wordle.
@@ -22,11 +22,13 @@ pub struct WordleConfig {
     /// Guesses before the game is lost. Default 6, as in the newspaper and in LMRL-Gym.
     #[schemars(range(min = 1))]
     pub tries: usize,
+    /// What one action is. Default `whole_action`.
+    pub play: Play,
 }
 
 impl Default for WordleConfig {
     fn default() -> Self {
-        Self { words: WordSource::Builtin(BuiltinWords::WordsEn), tries: 6 }
+        Self { words: WordSource::Builtin(BuiltinWords::WordsEn), tries: 6, play: Play::Whole }
     }
 }
 
@@ -73,6 +75,9 @@ type Word = [u8; N_LETTERS];
 /// A letter is y whenever the word has it anywhere, however often it was guessed; the newspaper's game counts it. A text
 /// that is no word of the list costs a try and -1 and is answered with an empty line. Start `i` has word `i` of the list
 /// to find.
+///
+/// On the shipped list of 405 words the greatest information returns -1.894 on average over all words, a random
+/// consistent word -2.355, and a mixture with skill .33 -4.11.
 ///
 /// Source: Abdulhai et al. 2023, "LMRL Gym", and Snell et al. 2023, "Offline RL for Natural Language Generation with
 /// Implicit Language Q Learning", section 5.
@@ -183,8 +188,9 @@ impl Expertise {
 /// Equal entropies are decided for a guess that is itself consistent, then for the lower index.
 fn most_informative(patterns: &[u8], n_words: usize, consistent: &[usize]) -> usize {
     // The sum over answers in units of 2^-20: whole numbers, so that equal counts are equal in whatever order they come.
-    let spread: Vec<u64> =
-        (0..=consistent.len()).map(|n| (n as f64 * (n.max(1) as f64).ln() * f64::from(1 << 20)).round() as u64).collect();
+    let spread: Vec<u64> = (0..=consistent.len())
+        .map(|n| (n as f64 * (n.max(1) as f64).ln() * f64::from(1 << 20)).round() as u64)
+        .collect();
     let mut is_consistent = vec![false; n_words];
     consistent.iter().for_each(|&word| is_consistent[word] = true);
     let uncertainty = |guess: usize| {
@@ -245,6 +251,10 @@ fn read_words(text: &str, origin: &str) -> Result<Vec<Word>, EnvError> {
 }
 
 impl Game for Wordle {
+    fn boxed_clone(&self) -> Box<dyn Game> {
+        Box::new(self.clone())
+    }
+
     fn commands(&self) -> &[String] {
         &self.commands
     }
@@ -310,7 +320,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("words.txt");
         std::fs::write(&path, words.join("\n")).unwrap();
-        Wordle::new(&WordleConfig { words: WordSource::Path(path), tries: 6 }).unwrap()
+        Wordle::new(&WordleConfig { words: WordSource::Path(path), tries: 6, ..WordleConfig::default() }).unwrap()
     }
 
     fn word(text: &str) -> Word {
@@ -380,8 +390,8 @@ mod tests {
         assert_eq!(most_informative(&expertise.patterns, 4, &[1, 2]), 1);
         // All tell nothing once one word is left.
         assert_eq!(most_informative(&expertise.patterns, 4, &[3]), 3);
-        // Guess 2 divides the words 0, 1, 2 into three; none of the others does.
-        assert_eq!(most_informative(&expertise.patterns, 4, &[0, 1, 2]), 2);
+        // Guesses 1 and 2 tell the words 0, 1 and 2 from each other; guess 0 does not tell 1 from 2.
+        assert_eq!(most_informative(&expertise.patterns, 4, &[0, 1, 2]), 1);
     }
 
     proptest! {
@@ -425,15 +435,23 @@ mod tests {
         let expert = mean_return(&mut game, GamePlayer::Expert {}, 1);
         let skilled = mean_return(&mut game, GamePlayer::Skilled {}, 20);
         let behaviour = mean_return(&mut game, GamePlayer::Mixture { skill: 0.33 }, 20);
-        assert!(false, "{} words: {expert} {skilled} {behaviour}", game.n_starts());
+        assert_eq!(game.n_starts(), 405);
+        // The expert is deterministic and plays every word once: 767 guesses too many.
+        assert!((expert * 405.0 - -767.0).abs() < 1e-9, "{expert}");
+        // Of 8,100 games whose returns deviate by 1.1 and 1.6, four standard errors are .05 and .07.
+        assert!((skilled - -2.355).abs() < 0.05, "{skilled}");
+        assert!((behaviour - -4.11).abs() < 0.07, "{behaviour}");
     }
 
     /// Runs where `DQN_WORD_LISTS` names a folder with the lists of the published baselines, which are not ours to ship.
     #[test]
     fn returns_on_published_lists_are_the_published_ones() {
         let Some(folder) = std::env::var_os("DQN_WORD_LISTS").map(PathBuf::from) else { return };
-        for (file, n_words, expert, skilled) in [("words-236.txt", 236, -1.741, -2.135), ("words-826.txt", 826, -2.163, -2.628)] {
-            let config = WordleConfig { words: WordSource::Path(folder.join(file)), tries: 6 };
+        for (file, n_words, expert, skilled) in
+            [("words-236.txt", 236, -1.741, -2.135), ("words-826.txt", 826, -2.163, -2.628)]
+        {
+            let config =
+                WordleConfig { words: WordSource::Path(folder.join(file)), tries: 6, ..WordleConfig::default() };
             let mut game = Wordle::new(&config).unwrap();
             assert_eq!(game.n_starts(), n_words);
             let found = mean_return(&mut game, GamePlayer::Expert {}, 1);
@@ -449,13 +467,16 @@ mod tests {
         let path = folder.path().join("words.txt");
         let message = |text: &str| {
             std::fs::write(&path, text).unwrap();
-            let config = WordleConfig { words: WordSource::Path(path.clone()), tries: 6 };
+            let config = WordleConfig { words: WordSource::Path(path.clone()), tries: 6, ..WordleConfig::default() };
             Wordle::new(&config).unwrap_err().to_string().replace(&path.display().to_string(), "FILE")
         };
         let letters = "it must be one word of five letters from a to z";
-        for (text, found, line) in
-            [("crane\nCrane\n", "Crane", 2), ("four\n", "four", 1), ("crane\n\nreact\n", "", 2), ("größe\n", "größe", 1)]
-        {
+        for (text, found, line) in [
+            ("crane\nCrane\n", "Crane", 2),
+            ("four\n", "four", 1),
+            ("crane\n\nreact\n", "", 2),
+            ("größe\n", "größe", 1),
+        ] {
             assert_eq!(message(text), format!("line {line} of FILE is {found:?}; {letters}"));
         }
         assert_eq!(
@@ -463,7 +484,11 @@ mod tests {
             "line 3 of FILE is \"crane\"; it must be a word that no line before it has"
         );
         assert_eq!(message(""), "the environment has no words to guess; at least one is needed");
-        let missing = WordleConfig { words: WordSource::Path(folder.path().join("none.txt")), tries: 6 };
+        let missing = WordleConfig {
+            words: WordSource::Path(folder.path().join("none.txt")),
+            tries: 6,
+            ..WordleConfig::default()
+        };
         assert!(Wordle::new(&missing).unwrap_err().to_string().starts_with("cannot read the word list "));
         let no_tries = WordleConfig { tries: 0, ..WordleConfig::default() };
         assert_eq!(Wordle::new(&no_tries).unwrap_err().to_string(), "the wordle has tries = 0; it must be at least 1");
@@ -474,7 +499,7 @@ mod tests {
         let read = |value| serde_json::from_value::<WordleConfig>(value);
         assert_eq!(read(json!({})).unwrap(), WordleConfig::default());
         assert_eq!(read(json!({ "words": { "builtin": "words-en" } })).unwrap(), WordleConfig::default());
-        let of_file = WordleConfig { words: WordSource::Path("a.txt".into()), tries: 3 };
+        let of_file = WordleConfig { words: WordSource::Path("a.txt".into()), tries: 3, ..WordleConfig::default() };
         assert_eq!(read(json!({ "words": { "path": "a.txt" }, "tries": 3 })).unwrap(), of_file);
         assert!(read(json!({ "words": { "builtin": "words-de" } })).is_err());
     }

@@ -356,6 +356,13 @@ pub enum PositionConfig {
         #[schemars(range(min = 1, max = 256))]
         max_length: u32,
     },
+    /// The network also sees how many tokens lie before the token, modulo a period: for texts made of rows of so many
+    /// tokens, such as guesses and answers.
+    Cycle {
+        /// Tokens of a row.
+        #[schemars(range(min = 2, max = 4096))]
+        period_tokens: u32,
+    },
 }
 
 fn default_max_clauses() -> u32 {
