@@ -108,6 +108,14 @@ pub struct SelfContained {
     pub environment: Box<dyn Environment>,
 }
 
+/// A game, and what one action of it is.
+pub struct PlayedGame {
+    /// The game.
+    pub game: Box<dyn Game>,
+    /// What one action is.
+    pub play: Play,
+}
+
 impl EnvironmentConfig {
     /// Whether the task is a game played in text.
     pub fn is_game(&self) -> bool {
@@ -118,14 +126,15 @@ impl EnvironmentConfig {
     ///
     /// # Errors
     /// [`EnvError`] for settings that make no game.
-    pub fn game(&self) -> Result<Option<(Box<dyn Game>, Play)>, EnvError> {
-        Ok(Some(match self {
+    pub fn game(&self) -> Result<Option<PlayedGame>, EnvError> {
+        let (game, play) = match self {
             Self::Maze(config) => (config.build()?, config.play),
             Self::Wordle(config) => (config.build()?, config.play),
             Self::RandomWalk(config) => (config.build()?, config.play),
             Self::Navigation(config) => (config.build()?, config.play),
             _ => return Ok(None),
-        }))
+        };
+        Ok(Some(PlayedGame { game, play }))
     }
 
     /// The path of a file that the task reads, where it reads one.

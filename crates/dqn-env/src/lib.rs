@@ -2,11 +2,11 @@
 //!
 //! An environment says what may be written and when a text is over: [`NextToken`] hides texts and asks for them token
 //! by token, [`Generation`] lets a policy write freely after a prompt, and [`Tabular`] wraps small decision processes
-//! whose exact values are known, the [`ProbeName`]s among them. Three ask for one ability each: [`CopyString`] to read a
-//! string and write it again, [`Memory`] to keep a token in mind, and [`deep_sea`] to explore. A [`game`] is played in text: a command is a
-//! text, and so is the answer. What free text is worth is said by [`reward`]: a
-//! weighted sum of named terms, asked once for a batch of finished episodes. Episodes that were played before come as
-//! files, see [`log`].
+//! whose exact values are known, the [`ProbeName`]s among them. Three ask for one ability each: [`CopyString`] to read
+//! a string and write it again, [`Memory`] to keep a token in mind, and [`deep_sea`] to explore. A [`game`] is played
+//! in text: a command is a text, and so is the answer. What free text is worth is said by [`reward`]: a weighted sum of
+//! named terms, asked once for a batch of finished episodes. Episodes that were played before come as files, see
+//! [`log`].
 
 mod config;
 mod copy;
@@ -23,7 +23,7 @@ mod start;
 mod tabular;
 mod tabular_examples;
 
-pub use config::{EnvironmentConfig, SelfContained};
+pub use config::{EnvironmentConfig, PlayedGame, SelfContained};
 pub use copy::CopyString;
 pub use deep_sea::deep_sea;
 pub use error::EnvError;

@@ -293,8 +293,8 @@ mod tests {
                 .of_tokens(Tensor::<1, Int>::arange(0..N_TOKENS as i64, &Device::flex()).unsqueeze())
                 .squeeze_dim(0),
         );
-        let [input_weight, hidden_weight] = gru(&head).weights().map(values);
-        let [input_bias, hidden_bias] = gru(&head).biases().map(|bias| values(bias.unsqueeze()));
+        let [input_weight, hidden_weight] = gru(head).weights().map(values);
+        let [input_bias, hidden_bias] = gru(head).biases().map(|bias| values(bias.unsqueeze()));
         let (n_inputs, units, width) = (WIDTHS[0], 5, WIDTHS[1]);
         let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
         let mut hidden = vec![0.0_f64; units];
@@ -391,7 +391,7 @@ mod tests {
         let loss = head.q_taken(&embedding, Tensor::from_inner(features.clone()), on(&device)).sum();
         let gradients = loss.backward();
         let gradient = values(head.weight.val().grad(&gradients).unwrap());
-        assert!(gru(&head).weights().iter().all(|weight| weight.grad(&gradients).is_some()));
+        assert!(gru(head).weights().iter().all(|weight| weight.grad(&gradients).is_some()));
         let shift = 1e-2_f32;
         for index in [0, 7, 24] {
             let moved = |by: f32| {

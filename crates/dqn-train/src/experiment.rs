@@ -10,7 +10,7 @@ use dqn_core::policy::Exploration;
 use dqn_core::{BatchBuilder, Decoding, Policy, Prior, Progress, QNetwork};
 use dqn_env::game::{Game, Play, TextGame};
 use dqn_env::reward::LineForm;
-use dqn_env::{EnvironmentConfig, Generation, NextToken, RewardContext, RewardSum, SelfContained};
+use dqn_env::{EnvironmentConfig, Generation, NextToken, PlayedGame, RewardContext, RewardSum, SelfContained};
 use dqn_mdp::{ActionTable, Environment, PositionEncoder, Seed, Start, TokenId, Trajectory};
 use dqn_model::{HeadConfig, TextQNetwork};
 use dqn_score::{NgramConfig, NgramLm};
@@ -189,7 +189,7 @@ impl Experiment {
 
     fn of_game(
         config: ExperimentConfig,
-        (game, play): (Box<dyn Game>, Play),
+        PlayedGame { game, play }: PlayedGame,
         tokenizer: Option<TextTokenizer>,
     ) -> Result<Self, TrainError> {
         let texts = game.texts();

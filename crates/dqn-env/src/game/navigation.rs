@@ -21,8 +21,8 @@ use crate::{EnvError, start};
 pub struct NavigationConfig {
     /// What the player is told. Default `full`: the room and what is carried too.
     pub observation: NavigationObservation,
-    /// Whether six things lie about that are of no use. Default true, as in LMRL-Gym; without them there are 17 commands
-    /// instead of 67, and chance succeeds more often.
+    /// Whether six things lie about that are of no use. Default true, as in LMRL-Gym; without them there are 17
+    /// commands instead of 67, and chance succeeds more often.
     pub distractors: bool,
     /// Commands after which an episode is cut. Default 15, as in LMRL-Gym.
     #[schemars(range(min = 1))]
@@ -149,7 +149,7 @@ const PROBABILITY_OF_FAR_ROOMS: f64 = 0.75;
 ///                                               |             |
 ///                                            office  -  bathroom
 ///
-/// shown    full: "You are in the kitchen. You carry a bowl. You see a closed fridge. Exits: north, east, west.\n";
+/// shown    full: "You are in the kitchen. You carry bowl. You see a closed fridge. Exits: north, east, west.\n";
 ///          partial: "You see a closed fridge. Exits: north, east, west.\n"; after a command, what it did stands before
 /// command  go north, open fridge, close chest, take bowl, take bowl from table, put bowl on table, insert bowl into
 ///          fridge, drop bowl, eat fruit, and the like for all things; each with a line break
@@ -157,21 +157,20 @@ const PROBABILITY_OF_FAR_ROOMS: f64 = 0.75;
 /// end      then, and when the stale food is eaten (both terminate); max_steps commands truncate
 /// ```
 ///
-/// An episode begins in any room; start `i` is room `i` in the order bedroom, living room, dining room, kitchen, garden,
-/// backyard, office, bathroom. The stale food lies on the table in the living room beside fresh food, the fridge and the
-/// chest (office) are closed, and five more things lie about that are of no use. A command that cannot be done, and a
-/// text that is no command, is answered with "You cannot do that.", changes nothing and counts as a step. The best
-/// policy returns 1 from every room and takes at most 9 steps.
+/// An episode begins in any room; start `i` is room `i` in the order bedroom, living room, dining room, kitchen,
+/// garden, backyard, office, bathroom. The stale food lies on the table in the living room beside fresh food, the
+/// fridge and the chest (office) are closed, and five more things lie about that are of no use. A command that cannot
+/// be done, and a text that is no command, is answered with "You cannot do that.", changes nothing and counts as a
+/// step. The best policy returns 1 from every room and takes at most 9 steps.
 ///
 /// A player that mixes skill with chance shows its skill only in four rooms of the episode, which are drawn when it is
 /// first asked: with probability .75 office, bathroom, garden and backyard, else kitchen, dining room, living room and
-/// bedroom. There it takes up the walkthrough with the probability of its skill and follows it until it leaves the room.
-/// Else it does anything that can be done. With skill .1, that of the published logs, .5 % of its episodes succeed and 15 %
-/// eat the stale food; with skill .5 it is 12 % and 16 %.
+/// bedroom. There it takes up the walkthrough with the probability of its skill and follows it until it leaves the
+/// room. Else it does anything that can be done. With skill .1, that of the published logs, .5 % of its episodes
+/// succeed and 15 % eat the stale food; with skill .5 it is 12 % and 16 %.
 ///
 /// Source: the text navigation of Abdulhai et al. 2023, "LMRL Gym", built there with TextWorld (Côté et al. 2018): its
-/// rooms, things, goal, commands and behaviour. Differs: the texts are shorter and do not list what can be done, and a
-/// step limit ends the episode.
+/// rooms, things, goal, commands and behaviour. Differs: the texts are shorter and do not list what can be done.
 #[derive(Clone, Debug)]
 pub struct Navigation {
     table: Arc<[Command]>,

@@ -44,8 +44,8 @@ impl Default for RandomWalkConfig {
 }
 
 /// The graph of trlx's example: each node with the nodes its edges lead to.
-const TRLX: &str = "b:dju c:ekor d:alt e:bs f:dhim g:cqru h:c i:dh j:n k:bgjn l:b m:befghs n:ab o:r p:ju q:fj r:gjo s:du \
-                    t:k u:bis";
+const TRLX: &str = "b:dju c:ekor d:alt e:bs f:dhim g:cqru h:c i:dh j:n k:bgjn l:b m:befghs n:ab o:r p:ju q:fj r:gjo \
+                    s:du t:k u:bis";
 
 /// What a walk is paid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -54,8 +54,8 @@ pub enum WalkReward {
     /// 1 at the goal, else 0: what is still to come depends on the present node only, and a discount below 1 asks for
     /// short walks. A walk that is too long is truncated, since the limit is no part of that.
     Goal,
-    /// The optimality of the walk at its end: what is still to come depends on the first node and the length so far too.
-    /// A walk that is too long is over with 0, which terminates.
+    /// The optimality of the walk at its end: what is still to come depends on the first node and the length so far
+    /// too. A walk that is too long is over with 0, which terminates.
     Optimality,
 }
 
@@ -70,8 +70,8 @@ pub enum WalkReward {
 /// ```
 ///
 /// Start `i` is the `i`-th node but the goal, in the order of their names. [`Game::score`] is the [`optimality`] of the
-/// walk, 0 while it is not at the goal. On the default graph walks along uniformly drawn edges reach it in 56 % and have
-/// a mean optimality of .35.
+/// walk, 0 while it is not at the goal. On the default graph walks along uniformly drawn edges reach it in 56 % and
+/// have a mean optimality of .35.
 ///
 /// Source: the example `randomwalks` of CarperAI's trlx, after Chen et al. 2021, "Decision Transformer", section 3.
 #[derive(Clone, Debug)]
@@ -113,8 +113,8 @@ impl RandomWalkConfig {
     /// The walks.
     ///
     /// # Errors
-    /// [`EnvError::GameValue`] for a graph on which not every walk can reach the goal in time, and for names that are no
-    /// words.
+    /// [`EnvError::GameValue`] for a graph on which not every walk can reach the goal in time, and for names that are
+    /// no words.
     pub fn build(&self) -> Result<Box<dyn Game>, EnvError> {
         Ok(Box::new(RandomWalk::new(self)?))
     }
@@ -279,7 +279,7 @@ mod tests {
     #[test]
     fn shortest_walks_are_those_of_the_reference_graph() {
         let game = walks(json!({}));
-        // By hand: d and n lead to a; b and m's neighbours follow, and so on.
+        // By hand: d and n lead to a, the nodes with an edge to one of them come next, and so on.
         let by_length: [&str; 6] = ["", "a", "dn", "bfijks", "celmptqru", "goh"];
         let found: Vec<usize> = game.shortest.clone();
         for (n_nodes, nodes) in by_length.iter().enumerate() {

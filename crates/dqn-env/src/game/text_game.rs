@@ -31,9 +31,9 @@ pub enum Play {
 /// step    observes what the action writes and, when that completes a command, the answer; the reward is 0 until then
 /// ```
 ///
-/// Token by token a command is complete when its tokens are those of one, when its text ends in a line break, or when it
-/// is as long as the longest command. What is no command is handed over as the text of its tokens, of which the game may
-/// make what it likes.
+/// Token by token a command is complete when its tokens are those of one, when its text ends in a line break, or when
+/// it is as long as the longest command. What is no command is handed over as the text of its tokens, of which the game
+/// may make what it likes.
 pub struct TextGame {
     game: Box<dyn Game>,
     tokenizer: Arc<dyn Tokenizer + Send + Sync>,
@@ -51,9 +51,9 @@ impl TextGame {
     /// `game` over the tokens of `tokenizer`.
     ///
     /// # Errors
-    /// [`EnvError::CommandUnknown`], [`EnvError::CommandsAlike`] and [`EnvError::CommandEmpty`] for a tokenizer that does
-    /// not write every command in its own way, [`EnvError::CommandOpen`] where a command token by token would be the
-    /// beginning of another (as "take bowl" without its line break is), [`EnvError::GameText`] when it fails on a
+    /// [`EnvError::CommandUnknown`], [`EnvError::CommandsAlike`] and [`EnvError::CommandEmpty`] for a tokenizer that
+    /// does not write every command in its own way, [`EnvError::CommandOpen`] where a command token by token would be
+    /// the beginning of another (as "take bowl" without its line break is), [`EnvError::GameText`] when it fails on a
     /// command.
     pub fn new(game: Box<dyn Game>, tokenizer: Arc<dyn Tokenizer + Send + Sync>, play: Play) -> Result<Self, EnvError> {
         let encode = |text: &String| {
@@ -338,10 +338,10 @@ mod tests {
         };
         assert_eq!(
             message(&["move left right"], json!({ "kind": "word" })),
-            "the command \"move up\\n\" is [\"move\", \"<unk>\"] in the vocabulary; every command must be written without <unk>"
+            "the command \"move up\\n\" is [\"move\", \"<unk>\"] in the vocabulary; \
+             every command must be written without <unk>"
         );
-        let words: Vec<String> = serde_json::from_value(json!(["left"])).unwrap();
-        assert!(message(&[&words[0]], json!({ "kind": "char" })).contains("\"move left\\n\""));
+        assert!(message(&["left"], json!({ "kind": "char" })).contains("\"move left\\n\""));
     }
 
     #[test]

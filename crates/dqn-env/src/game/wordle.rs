@@ -72,9 +72,9 @@ type Word = [u8; N_LETTERS];
 /// end      when the word is found and after the last try; both terminate
 /// ```
 ///
-/// A letter is y whenever the word has it anywhere, however often it was guessed; the newspaper's game counts it. A text
-/// that is no word of the list costs a try and -1 and is answered with an empty line. Start `i` has word `i` of the list
-/// to find.
+/// A letter is y whenever the word has it anywhere, however often it was guessed; the newspaper's game counts it. A
+/// text that is no word of the list costs a try and -1 and is answered with an empty line. Start `i` has word `i` of
+/// the list to find.
 ///
 /// On the shipped list of 405 words the greatest information returns -1.894 on average over all words, a random
 /// consistent word -2.355, and a mixture with skill .33 -4.11.
@@ -187,7 +187,8 @@ impl Expertise {
 ///
 /// Equal entropies are decided for a guess that is itself consistent, then for the lower index.
 fn most_informative(patterns: &[u8], n_words: usize, consistent: &[usize]) -> usize {
-    // The sum over answers in units of 2^-20: whole numbers, so that equal counts are equal in whatever order they come.
+    // The sum over answers in units of 2^-20: whole numbers, so that equal counts are equal in whatever order they
+    // come.
     let spread: Vec<u64> = (0..=consistent.len())
         .map(|n| (n as f64 * (n.max(1) as f64).ln() * f64::from(1 << 20)).round() as u64)
         .collect();
@@ -396,7 +397,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_word_to_find_is_always_consistent(target in 0_usize..400, picks in prop::collection::vec(0_usize..400, 5)) {
+        fn the_word_to_find_is_always_consistent(
+            target in 0_usize..400, picks in prop::collection::vec(0_usize..400, 5)
+        ) {
             let mut game = Wordle::new(&WordleConfig::default()).unwrap();
             game.reset(Start::Indexed(target)).unwrap();
             let mut before: Vec<usize> = game.consistent();
@@ -443,7 +446,8 @@ mod tests {
         assert!((behaviour - -4.11).abs() < 0.07, "{behaviour}");
     }
 
-    /// Runs where `DQN_WORD_LISTS` names a folder with the lists of the published baselines, which are not ours to ship.
+    /// Runs where `DQN_WORD_LISTS` names a folder with the lists of the published baselines, which are not ours to
+    /// ship.
     #[test]
     fn returns_on_published_lists_are_the_published_ones() {
         let Some(folder) = std::env::var_os("DQN_WORD_LISTS").map(PathBuf::from) else { return };
