@@ -248,14 +248,16 @@ impl<N: QNetwork> DqnLearner<N> {
             Objective::Ilql { expectile } => {
                 let second = self.online.second_q_taken(at_steps.clone(), actions.clone());
                 let values = self.online.state_values(features);
-                let target_features = self.target.features(&batch.input).narrow(1, 0, n_steps);
+                let target_features = self.target.features(&batch.input);
+                let next_values = self.target.state_values(target_features.clone());
+                let target_features = target_features.narrow(1, 0, n_steps);
                 let target_taken = self.target.q_taken(target_features.clone(), batch.actions.clone());
                 let target_second = self.target.second_q_taken(target_features, batch.actions.clone());
                 let judged = target_taken.clone().min_pair(target_second);
                 let target = TdTarget {
                     returns: batch.returns.clone(),
                     discounts: batch.discounts.clone(),
-                    values: values.clone().inner(),
+                    values: next_values,
                     bootstrap_states: batch.bootstrap_states.clone(),
                 }
                 .value();

@@ -97,7 +97,7 @@ impl Truth<'_> {
             temperature * log_sum_exp(exponents.into_iter())
         };
         if let Objective::Ilql { .. } = self.config.objective {
-            return self.online.state_value(last_token(episode, state));
+            return self.target.state_value(last_token(episode, state));
         }
         match self.config.bootstrap {
             Bootstrap::Max {} => q(best_action(table, episode, state)),

@@ -379,21 +379,10 @@ fn add_products<const PANELS: usize>(
 ) {
     #[cfg(target_arch = "x86_64")]
     {
-        // Not inlined: alone, the loop has all registers for its sums.
-        #[inline(never)]
-        #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
-        fn widest<const PANELS: usize>(
-            packed: &[[f32; TILE]],
-            panels: [&[[f32; LANES]]; PANELS],
-            n_rows: usize,
-            sums: &mut [[[f32; LANES]; TILE]; PANELS],
-        ) {
-            add_products_of::<true, PANELS>(packed, panels, n_rows, sums);
-        }
         if has_widest_vectors() {
             // SAFETY: the processor has what the function is compiled for.
             #[allow(unsafe_code, reason = "code for a processor feature is called after asking for it")]
-            return unsafe { widest(packed, panels, n_rows, sums) };
+            return unsafe { add_products_of_wide_lanes(packed, panels, n_rows, sums) };
         }
     }
     // Elsewhere the sums of two panels do not fit the registers.
@@ -404,13 +393,13 @@ fn add_products<const PANELS: usize>(
 
 /// [`add_products`] for one panel, without AVX-512.
 fn add_products_with(packed: &[[f32; TILE]], panel: &[[f32; LANES]], n_rows: usize, sums: &mut [[f32; LANES]; TILE]) {
-    let sums = std::array::from_mut(sums);
     #[cfg(target_arch = "x86_64")]
     {
+        // Not inlined: alone, the loop has all registers for its sums.
         #[inline(never)]
         #[target_feature(enable = "avx2,fma")]
-        fn wide(packed: &[[f32; TILE]], panel: &[[f32; LANES]], n_rows: usize, sums: &mut [[[f32; LANES]; TILE]; 1]) {
-            add_products_of::<true, 1>(packed, [panel], n_rows, sums);
+        fn wide(packed: &[[f32; TILE]], panel: &[[f32; LANES]], n_rows: usize, sums: &mut [[f32; LANES]; TILE]) {
+            add_products_of::<true>(packed, panel, n_rows, sums);
         }
         if has_wide_vectors() {
             // SAFETY: the processor has what the function is compiled for.
@@ -418,51 +407,115 @@ fn add_products_with(packed: &[[f32; TILE]], panel: &[[f32; LANES]], n_rows: usi
             return unsafe { wide(packed, panel, n_rows, sums) };
         }
     }
-    add_products_of::<HAS_FUSED, 1>(packed, [panel], n_rows, sums);
+    add_products_of::<HAS_FUSED>(packed, panel, n_rows, sums);
 }
 
 #[inline(always)]
-fn add_products_of<const FUSED: bool, const PANELS: usize>(
+fn add_products_of<const FUSED: bool>(
+    packed: &[[f32; TILE]],
+    panel: &[[f32; LANES]],
+    n_rows: usize,
+    sums: &mut [[f32; LANES]; TILE],
+) {
+    match n_rows {
+        1 => accumulate::<1, FUSED>(packed, panel, sums),
+        2 => accumulate::<2, FUSED>(packed, panel, sums),
+        3 => accumulate::<3, FUSED>(packed, panel, sums),
+        4 => accumulate::<4, FUSED>(packed, panel, sums),
+        5 => accumulate::<5, FUSED>(packed, panel, sums),
+        _ => accumulate::<TILE, FUSED>(packed, panel, sums),
+    }
+}
+
+/// The inner loop. Its bounds are constants, so that the compiler keeps all sums in registers.
+#[inline(always)]
+fn accumulate<const ROWS: usize, const FUSED: bool>(
+    packed: &[[f32; TILE]],
+    panel: &[[f32; LANES]],
+    all: &mut [[f32; LANES]; TILE],
+) {
+    let mut sums = [[0.0_f32; LANES]; ROWS];
+    for (rows, lanes) in packed.iter().zip(panel) {
+        for (sums, &x) in sums.iter_mut().zip(rows) {
+            for (sum, &weight) in sums.iter_mut().zip(lanes) {
+                // Without the instruction, `mul_add` would call a slow routine.
+                *sum = if FUSED { x.mul_add(weight, *sum) } else { *sum + x * weight };
+            }
+        }
+    }
+    for (all, sums) in all.iter_mut().zip(&sums) {
+        all.iter_mut().zip(sums).for_each(|(all, sum)| *all += sum);
+    }
+}
+
+/// [`add_products`] with AVX-512, where a register holds all lanes of a panel. The compiler makes single multiplications of
+/// a loop over several panels, so the instructions are named.
+#[cfg(target_arch = "x86_64")]
+#[inline(never)]
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+fn add_products_of_wide_lanes<const PANELS: usize>(
     packed: &[[f32; TILE]],
     panels: [&[[f32; LANES]]; PANELS],
     n_rows: usize,
     sums: &mut [[[f32; LANES]; TILE]; PANELS],
 ) {
     match n_rows {
-        1 => accumulate::<1, PANELS, FUSED>(packed, panels, sums),
-        2 => accumulate::<2, PANELS, FUSED>(packed, panels, sums),
-        3 => accumulate::<3, PANELS, FUSED>(packed, panels, sums),
-        4 => accumulate::<4, PANELS, FUSED>(packed, panels, sums),
-        5 => accumulate::<5, PANELS, FUSED>(packed, panels, sums),
-        _ => accumulate::<TILE, PANELS, FUSED>(packed, panels, sums),
+        1 => accumulate_wide_lanes::<1, PANELS>(packed, panels, sums),
+        2 => accumulate_wide_lanes::<2, PANELS>(packed, panels, sums),
+        3 => accumulate_wide_lanes::<3, PANELS>(packed, panels, sums),
+        4 => accumulate_wide_lanes::<4, PANELS>(packed, panels, sums),
+        5 => accumulate_wide_lanes::<5, PANELS>(packed, panels, sums),
+        _ => accumulate_wide_lanes::<TILE, PANELS>(packed, panels, sums),
     }
 }
 
-/// The inner loop. Its bounds are constants, so that the compiler keeps all sums in registers.
-#[inline(always)]
-fn accumulate<const ROWS: usize, const PANELS: usize, const FUSED: bool>(
+/// The inner loop of [`add_products_of_wide_lanes`].
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+fn accumulate_wide_lanes<const ROWS: usize, const PANELS: usize>(
     packed: &[[f32; TILE]],
     panels: [&[[f32; LANES]]; PANELS],
     all: &mut [[[f32; LANES]; TILE]; PANELS],
 ) {
+    use std::arch::x86_64::{__m512, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_setzero_ps};
+    let load = |lanes: &[f32; LANES]| -> __m512 {
+        // SAFETY: the sixteen values that are read are those of the array.
+        #[allow(unsafe_code, reason = "a register is loaded from an array of its size")]
+        unsafe {
+            _mm512_loadu_ps(lanes.as_ptr())
+        }
+    };
     let panels = panels.map(|panel| &panel[..packed.len()]);
-    let mut sums = [[[0.0_f32; LANES]; ROWS]; PANELS];
+    let mut sums = [[_mm512_setzero_ps(); ROWS]; PANELS];
     for (index, rows) in packed.iter().enumerate() {
         for (sums, panel) in sums.iter_mut().zip(panels) {
-            let lanes = &panel[index];
-            for (sums, &x) in sums.iter_mut().zip(rows) {
-                for (sum, &weight) in sums.iter_mut().zip(lanes) {
-                    // Without the instruction, `mul_add` would call a slow routine.
-                    *sum = if FUSED { x.mul_add(weight, *sum) } else { *sum + x * weight };
-                }
+            let lanes = load(&panel[index]);
+            for (sum, &x) in sums.iter_mut().zip(rows) {
+                *sum = _mm512_fmadd_ps(_mm512_set1_ps(x), lanes, *sum);
             }
         }
     }
     for (all, sums) in all.iter_mut().zip(&sums) {
-        for (all, sums) in all.iter_mut().zip(sums) {
-            all.iter_mut().zip(sums).for_each(|(all, sum)| *all += sum);
+        for (all, sum) in all.iter_mut().zip(sums) {
+            let sum = lanes_of(*sum);
+            all.iter_mut().zip(&sum).for_each(|(all, sum)| *all += sum);
         }
     }
+}
+
+/// The numbers of a register.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+fn lanes_of(register: std::arch::x86_64::__m512) -> [f32; LANES] {
+    let mut lanes = [0.0; LANES];
+    // SAFETY: the sixteen values that are written are those of the array.
+    #[allow(unsafe_code, reason = "a register is stored to an array of its size")]
+    unsafe {
+        std::arch::x86_64::_mm512_storeu_ps(lanes.as_mut_ptr(), register);
+    }
+    lanes
 }
 
 /// [`product`] for rows that lie side by side, shared among threads.
