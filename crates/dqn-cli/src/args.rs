@@ -327,6 +327,8 @@ pub(crate) enum TokenizerKind {
     Char,
     /// A word or punctuation mark.
     Word,
+    /// A line with its line break.
+    Line,
     /// A frequent sequence of bytes.
     Bpe,
 }

@@ -1,6 +1,6 @@
 //! A bag of n-grams.
 
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::nn::Dropout;
 use burn::tensor::{Int, Tensor};
 use rand::Rng;
@@ -11,15 +11,14 @@ use crate::dropout::dropped;
 use crate::embedding::TokenEmbedding;
 use crate::init::Init;
 use crate::linear::{Activation, Linear};
-use crate::mlp::{Mlp, MlpConfig, TokenWindow};
+use crate::mlp::{Mlp, MlpConfig, TokenWindow, filled};
 
 /// Size of a bag of n-grams.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BagConfig {
-    /// Tokens of an n-gram.
-    #[schemars(range(min = 1, max = 4096))]
-    pub ngram_tokens: usize,
+    /// What is added up.
+    pub features: BagFeatures,
     /// Features of an n-gram.
     #[schemars(range(min = 1, max = 65536))]
     pub width: usize,
@@ -30,29 +29,120 @@ pub struct BagConfig {
 
 impl Default for BagConfig {
     fn default() -> Self {
-        Self { ngram_tokens: 6, width: 256, hidden: vec![256] }
+        Self { features: BagFeatures::Ngrams { n_tokens: 3 }, width: 256, hidden: vec![256] }
     }
 }
 
-/// Rectified features of every n-gram of the text, added up, and rectified layers over their sum.
+/// What a bag adds up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum BagFeatures {
+    /// Rectified features of runs of tokens, which share what is learned of their tokens.
+    Ngrams {
+        /// Tokens of a run.
+        #[schemars(range(min = 1, max = 4096))]
+        n_tokens: usize,
+    },
+    /// A vector of its own for every pair of tokens at a distance and the position of the later one (Joulin et al. 2017,
+    /// who do so for neighbours): such as a letter and the answer to it.
+    Pairs {
+        /// How many tokens the earlier one lies before the later one.
+        #[schemars(range(min = 1, max = 4096))]
+        distance_tokens: usize,
+        /// Vectors; pairs share them where there are more.
+        #[schemars(range(min = 1, max = 16777216))]
+        n_vectors: usize,
+    },
+}
+
+/// Features of every n-gram of the text, added up, and rectified layers over their sum.
 ///
 /// ```text
-/// h_t = relu(b + sum_j e(x_{t - n + 1 + j}) W_j)
-/// f_t = layers(sum_{u <= t} h_u)
+/// n-grams:  h_t = relu(b + sum_j e(x_{t - n + 1 + j}) W_j)
+/// pairs:    h_t = v(x_{t - distance}, x_t, position_t)
+///           f_t = layers(sum_{u <= t} h_u);   the sum of pairs is rectified first
 /// ```
 ///
 /// What stands where counts only within an n-gram, and through features of the position: facts that may come in any order,
 /// such as the answers of a guessing game, are learned once and not for every place.
 ///
-/// Source: the layer is that of Kim 2014, with a sum over time in place of the maximum, as in the deep averaging network of
+/// Source: the layer over n-grams is that of Kim 2014, with a sum over time in place of the maximum, as in the deep averaging network of
 /// Iyyer et al. 2015: a sum can be carried on token by token, and it counts.
 #[derive(Module, Debug)]
 pub struct Bag {
-    /// The layer over an n-gram, as a network over the last tokens.
-    ngrams: Mlp,
+    ngrams: Ngrams,
     layers: Vec<Linear>,
     /// Before every layer over the sum.
     dropout: Option<Dropout>,
+}
+
+/// What gives an n-gram its features.
+#[derive(Module, Debug)]
+enum Ngrams {
+    /// A layer over the last tokens.
+    Layer(Mlp),
+    /// A table of pairs.
+    Pairs(Pairs),
+}
+
+#[derive(Module, Debug)]
+struct Pairs {
+    /// `[vectors, width]`
+    vectors: Param<Tensor<2>>,
+    #[module(skip)]
+    distance_tokens: usize,
+}
+
+/// Standard deviation of the initial vectors of pairs: a text adds up a few dozen of them.
+const PAIR_DEVIATION: f32 = 0.1;
+
+impl Pairs {
+    /// The features of pairs: `[batch, time]` each to `[batch, time, width]`.
+    fn of(&self, embedding: &TokenEmbedding, [before, tokens, positions]: [Tensor<2, Int>; 3]) -> Tensor<3> {
+        let [n_tokens, n_positions] = embedding.sizes();
+        let pairs = before.mul_scalar(n_tokens as i64) + tokens;
+        let places = pairs.mul_scalar(n_positions as i64) + positions;
+        let n_vectors = self.vectors.dims()[0];
+        burn::tensor::module::embedding(self.vectors.val(), places.remainder_scalar(n_vectors as i64))
+    }
+}
+
+impl Ngrams {
+    /// Tokens that the features of one n-gram reach over.
+    fn reach(&self) -> usize {
+        match self {
+            Ngrams::Layer(layer) => layer.window_tokens(),
+            Ngrams::Pairs(pairs) => pairs.distance_tokens + 1,
+        }
+    }
+
+    /// The features of the n-grams that end at each place: `[batch, time]` to `[batch, time, width]`.
+    fn forward(&self, embedding: &TokenEmbedding, tokens: Tensor<2, Int>, positions: Tensor<2, Int>) -> Tensor<3> {
+        let [batch, time] = tokens.dims();
+        match self {
+            Ngrams::Layer(layer) => {
+                let places = Tensor::<1, Int>::arange(0..time as i64, &tokens.device());
+                layer.forward(embedding, tokens, positions, places.unsqueeze::<2>().repeat_dim(0, batch))
+            }
+            Ngrams::Pairs(pairs) => {
+                let before = filled(tokens.clone(), pairs.distance_tokens).narrow(1, 0, time);
+                pairs.of(embedding, [before, tokens, positions])
+            }
+        }
+    }
+
+    /// The features of the n-gram that `window` ends with: `[batch, width]`.
+    fn last(&self, embedding: &TokenEmbedding, window: &TokenWindow) -> Tensor<2> {
+        match self {
+            Ngrams::Layer(layer) => layer.features(embedding, window),
+            Ngrams::Pairs(pairs) => {
+                let [tokens, positions] = window.last();
+                let column = |ids: Tensor<1, Int>| ids.unsqueeze_dim(1);
+                let features = pairs.of(embedding, [column(window.first()), column(tokens), column(positions)]);
+                features.squeeze_dim(1)
+            }
+        }
+    }
 }
 
 /// What a bag remembers of several texts.
@@ -71,8 +161,16 @@ impl Bag {
         dropout: Option<Dropout>,
         init: &mut Init<'_, R>,
     ) -> Self {
-        let ngrams = MlpConfig { window_tokens: config.ngram_tokens, hidden: vec![config.width] };
-        let ngrams = Mlp::new(&ngrams, embedding_width, None, init);
+        let ngrams = match config.features {
+            BagFeatures::Ngrams { n_tokens } => {
+                let layer = MlpConfig { window_tokens: n_tokens, hidden: vec![config.width] };
+                Ngrams::Layer(Mlp::new(&layer, embedding_width, None, init))
+            }
+            BagFeatures::Pairs { distance_tokens, n_vectors } => {
+                let vectors = init.normal([n_vectors, config.width], PAIR_DEVIATION);
+                Ngrams::Pairs(Pairs { vectors, distance_tokens })
+            }
+        };
         let mut n_inputs = config.width;
         let mut layers = Vec::with_capacity(config.hidden.len());
         for &width in &config.hidden {
@@ -85,7 +183,11 @@ impl Bag {
     /// The same network, to act with: what depends on its parameters only is computed once.
     pub(crate) fn for_acting(self) -> Self {
         let layers = self.layers.into_iter().map(Linear::for_acting).collect();
-        Self { ngrams: self.ngrams.for_acting(), layers, ..self }
+        let ngrams = match self.ngrams {
+            Ngrams::Layer(layer) => Ngrams::Layer(layer.for_acting()),
+            pairs @ Ngrams::Pairs(_) => pairs,
+        };
+        Self { ngrams, layers, ..self }
     }
 
     /// Features of the states whose last tokens stand at `decisions`.
@@ -116,7 +218,7 @@ impl Bag {
         positions: Tensor<2, Int>,
         decisions: Tensor<2, Int>,
     ) -> (BagState, Tensor<2>) {
-        let window = self.ngrams.window(tokens.clone(), positions.clone(), decisions.clone());
+        let window = TokenWindow::ending(tokens.clone(), positions.clone(), &decisions, self.ngrams.reach());
         let sum: Tensor<2> = self.sums(embedding, tokens, positions, decisions).squeeze_dim(1);
         let features = self.layers(sum.clone());
         (BagState { window, sum }, features)
@@ -143,7 +245,7 @@ impl Bag {
         state: &mut BagState,
     ) {
         state.window.push(tokens, positions);
-        state.sum = state.sum.clone() + self.ngrams.features(embedding, &state.window);
+        state.sum = state.sum.clone() + self.ngrams.last(embedding, &state.window);
     }
 
     /// The sums over the n-grams that end at or before each of `decisions`: `[batch, states, width]`.
@@ -157,8 +259,7 @@ impl Bag {
         let [batch, time] = tokens.dims();
         let states = decisions.dims()[1];
         let places = Tensor::<1, Int>::arange(0..time as i64, &tokens.device());
-        let all = places.clone().unsqueeze::<2>().repeat_dim(0, batch);
-        let ngrams = self.ngrams.forward(embedding, tokens, positions, all);
+        let ngrams = self.ngrams.forward(embedding, tokens, positions);
         // A product with zeros and ones adds up those that a state has read.
         let places = places.reshape([1, 1, time]).repeat_dim(0, batch).repeat_dim(1, states);
         let is_read = places.lower_equal(decisions.unsqueeze_dim::<3>(2).repeat_dim(2, time)).float();
@@ -166,6 +267,10 @@ impl Bag {
     }
 
     fn layers(&self, sums: Tensor<2>) -> Tensor<2> {
+        let sums = match self.ngrams {
+            Ngrams::Layer(_) => sums,
+            Ngrams::Pairs(_) => Activation::Relu.apply(sums),
+        };
         self.layers
             .iter()
             .fold(sums, |below, layer| layer.forward(dropped(self.dropout.as_ref(), below), Activation::Relu))

@@ -36,6 +36,11 @@ impl TokenEmbedding {
         }
     }
 
+    /// Number of tokens and of positions.
+    pub(crate) fn sizes(&self) -> [usize; 2] {
+        [self.tokens.dims()[0], self.positions.as_ref().map_or(1, |positions| positions.dims()[0])]
+    }
+
     /// The vectors of `tokens`, one row each: `[tokens]` to `[tokens, width]`.
     pub(crate) fn rows(&self, tokens: Tensor<1, Int>) -> Tensor<2> {
         self.tokens.val().select(0, tokens)

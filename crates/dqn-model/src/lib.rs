@@ -23,7 +23,7 @@ mod tied;
 mod torso;
 mod transformer;
 
-pub use bag::{Bag, BagConfig};
+pub use bag::{Bag, BagConfig, BagFeatures};
 pub use cnn::{Cnn, CnnConfig};
 pub use embedding::TokenEmbedding;
 pub use gru::{Gru, GruConfig};

@@ -70,6 +70,11 @@ impl Mlp {
         Self { layers, dropout, window_tokens: config.window_tokens }
     }
 
+    /// Tokens seen.
+    pub(crate) fn window_tokens(&self) -> usize {
+        self.window_tokens
+    }
+
     /// The same network, to act with: what depends on its parameters only is computed once.
     pub(crate) fn for_acting(self) -> Self {
         let layers = self.layers.into_iter().map(Linear::for_acting).collect();
@@ -118,13 +123,9 @@ impl Mlp {
         features.reshape([batch, states, n_features])
     }
 
-    /// Ids with as many zeros, which are `<pad>`, on the left as the window of the first token looks at.
+    /// [`filled`] with as many zeros as the window of the first token looks at.
     fn filled(&self, ids: Tensor<2, Int>) -> Tensor<2, Int> {
-        let [batch, _] = ids.dims();
-        match self.window_tokens - 1 {
-            0 => ids,
-            n_filling => Tensor::cat(vec![Tensor::zeros([batch, n_filling], &ids.device()), ids], 1),
-        }
+        filled(ids, self.window_tokens - 1)
     }
 
     /// [`Mlp::forward`] with one row of vectors for each window.
@@ -143,13 +144,9 @@ impl Mlp {
         features.reshape([batch, states, n_features])
     }
 
-    /// The windows that end at `decisions`, one after the other: `[batch, states]` to `[batch, states * window]`.
+    /// [`windows`] of this network's size.
     fn windows(&self, ids: Tensor<2, Int>, decisions: &Tensor<2, Int>) -> Tensor<2, Int> {
-        let [batch, states] = decisions.dims();
-        // On the left the text is filled, so the window of a state begins at the index of its last token.
-        let offsets = Tensor::<1, Int>::arange(0..self.window_tokens as i64, &decisions.device());
-        let places = decisions.clone().unsqueeze_dim::<3>(2) + offsets.unsqueeze::<3>();
-        self.filled(ids).gather(1, places.reshape([batch, states * self.window_tokens]))
+        windows(ids, decisions, self.window_tokens)
     }
 
     /// The window that ends at `decisions` in each text.
@@ -162,7 +159,7 @@ impl Mlp {
         positions: Tensor<2, Int>,
         decisions: Tensor<2, Int>,
     ) -> TokenWindow {
-        TokenWindow { tokens: self.windows(tokens, &decisions), positions: self.windows(positions, &decisions) }
+        TokenWindow::ending(tokens, positions, &decisions, self.window_tokens)
     }
 
     /// Features of the texts in `window`: `[batch, width]`.
@@ -184,7 +181,49 @@ impl Mlp {
     }
 }
 
+/// Ids with `n` zeros, which are `<pad>`, on the left.
+pub(crate) fn filled(ids: Tensor<2, Int>, n: usize) -> Tensor<2, Int> {
+    let [batch, _] = ids.dims();
+    match n {
+        0 => ids,
+        n => Tensor::cat(vec![Tensor::zeros([batch, n], &ids.device()), ids], 1),
+    }
+}
+
+/// The windows of `n` that end at `decisions`, one after the other: `[batch, states]` to `[batch, states * n]`.
+fn windows(ids: Tensor<2, Int>, decisions: &Tensor<2, Int>, n: usize) -> Tensor<2, Int> {
+    let [batch, states] = decisions.dims();
+    // On the left the text is filled, so the window of a state begins at the index of its last token.
+    let offsets = Tensor::<1, Int>::arange(0..n as i64, &decisions.device());
+    let places = decisions.clone().unsqueeze_dim::<3>(2) + offsets.unsqueeze::<3>();
+    filled(ids, n - 1).gather(1, places.reshape([batch, states * n]))
+}
+
 impl TokenWindow {
+    /// The `n` tokens up to `decisions` in each text.
+    ///
+    /// # Shapes
+    /// - `tokens`, `positions`: `[batch, time]`; `decisions`: `[batch, 1]`
+    pub(crate) fn ending(
+        tokens: Tensor<2, Int>,
+        positions: Tensor<2, Int>,
+        decisions: &Tensor<2, Int>,
+        n: usize,
+    ) -> Self {
+        Self { tokens: windows(tokens, decisions, n), positions: windows(positions, decisions, n) }
+    }
+
+    /// The first of its tokens in each text: `[batch]`.
+    pub(crate) fn first(&self) -> Tensor<1, Int> {
+        self.tokens.clone().narrow(1, 0, 1).squeeze_dim(1)
+    }
+
+    /// The last of its tokens in each text, and their positions: `[batch]` each.
+    pub(crate) fn last(&self) -> [Tensor<1, Int>; 2] {
+        let last = |ids: &Tensor<2, Int>| ids.clone().narrow(1, ids.dims()[1] - 1, 1).squeeze_dim(1);
+        [last(&self.tokens), last(&self.positions)]
+    }
+
     /// Moves on by one token: `[batch]` each.
     pub(crate) fn push(&mut self, tokens: Tensor<1, Int>, positions: Tensor<1, Int>) {
         let shifted = |old: &Tensor<2, Int>, new: Tensor<1, Int>| {

@@ -433,7 +433,9 @@ mod tests {
     use rand::RngExt;
 
     use super::*;
-    use crate::{ActionEncoder, BagConfig, CnnConfig, LstmConfig, MlpConfig, RelevanceConfig, TransformerConfig};
+    use crate::{
+        ActionEncoder, BagConfig, BagFeatures, CnnConfig, LstmConfig, MlpConfig, RelevanceConfig, TransformerConfig,
+    };
 
     const N_TOKENS: usize = 11;
     const N_POSITIONS: usize = 5;
@@ -474,8 +476,12 @@ mod tests {
             TorsoConfig::Cnn(CnnConfig { width: 8, kernel_size: 2, n_layers: 2 }),
             TorsoConfig::Cnn(CnnConfig { width: 8, kernel_size: 3, n_layers: 3 }),
             TorsoConfig::Transformer(TransformerConfig { width: 8, n_heads: 2, n_layers: 2, expansion: 2 }),
-            TorsoConfig::Bag(BagConfig { ngram_tokens: 2, width: 9, hidden: vec![8, 7] }),
-            TorsoConfig::Bag(BagConfig { ngram_tokens: 1, width: 9, hidden: vec![8] }),
+            TorsoConfig::Bag(BagConfig { features: BagFeatures::Ngrams { n_tokens: 2 }, width: 9, hidden: vec![8, 7] }),
+            TorsoConfig::Bag(BagConfig {
+                features: BagFeatures::Pairs { distance_tokens: 2, n_vectors: 600 },
+                width: 9,
+                hidden: vec![8],
+            }),
         ]
     }
 
@@ -705,7 +711,6 @@ mod tests {
         let swapped = Texts { tokens: vec![vec![2, 1, 3]], positions: vec![vec![0, 0, 0]] };
         let seeing = torsos().into_iter().filter(|torso| match torso {
             TorsoConfig::Mlp(mlp) => mlp.window_tokens >= 3,
-            TorsoConfig::Bag(bag) => bag.ngram_tokens >= 2,
             _ => true,
         });
         for torso in seeing {

@@ -27,6 +27,7 @@ fn train(args: &TokenizerTrain, console: Console) -> anyhow::Result<()> {
             let (lowercase, chinese) = (args.lowercase, ChineseWords::default());
             TokenizerConfig::Word { max_tokens, min_count, lowercase, chinese }
         }
+        TokenizerKind::Line => TokenizerConfig::Line { max_tokens, min_count: args.min_count.unwrap_or(1) },
         TokenizerKind::Bpe => TokenizerConfig::Bpe { max_tokens, min_count: args.min_count.unwrap_or(2) },
     };
     let lines = input::sequences(&args.corpus)?;

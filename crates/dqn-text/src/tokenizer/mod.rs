@@ -4,6 +4,7 @@
 
 mod bpe;
 mod char;
+mod line;
 mod word;
 
 use std::collections::{HashMap, HashSet};
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::bpe::BpeTokenizer;
 pub use self::char::CharTokenizer;
+pub use self::line::LineTokenizer;
 pub use self::word::{ChineseWords, WordTokenizer};
 use crate::{Special, TextError, TokenId, Vocab};
 
@@ -69,6 +71,18 @@ pub enum TokenizerConfig {
         #[serde(default)]
         chinese: ChineseWords,
     },
+    /// One line a token, its line break included: for games and dialogues that say the same few sentences again and again.
+    Line {
+        /// Largest number of tokens, the four special ones included; the most frequent are kept. The default is that of the
+        /// other kinds.
+        #[serde(default = "default_max_tokens")]
+        #[schemars(range(min = 5, max = 1000000))]
+        max_tokens: usize,
+        /// Lines that occur less often become `<unk>`. By default none is too rare.
+        #[serde(default = "default_min_count")]
+        #[schemars(range(min = 1))]
+        min_count: usize,
+    },
     /// Byte-level byte pair encoding (Sennrich et al. 2016), trained on the text; nothing is unknown.
     Bpe {
         /// Largest number of tokens: 4 special ones, 256 bytes, and merges. The default is that of the other kinds.
@@ -109,6 +123,9 @@ impl TokenizerConfig {
             TokenizerConfig::Word { max_tokens, min_count, lowercase, chinese } => {
                 TextTokenizer::Word(WordTokenizer::train(texts, max_tokens, min_count, lowercase, chinese)?)
             }
+            TokenizerConfig::Line { max_tokens, min_count } => {
+                TextTokenizer::Line(LineTokenizer::train(texts, max_tokens, min_count)?)
+            }
             TokenizerConfig::Bpe { max_tokens, min_count } => {
                 TextTokenizer::Bpe(BpeTokenizer::train(texts, max_tokens, min_count)?)
             }
@@ -123,11 +140,13 @@ pub enum TextTokenizer {
     Char(CharTokenizer),
     /// See [`TokenizerConfig::Word`].
     Word(WordTokenizer),
+    /// See [`TokenizerConfig::Line`].
+    Line(LineTokenizer),
     /// See [`TokenizerConfig::Bpe`].
     Bpe(BpeTokenizer),
 }
 
-/// What the file of a char or word tokenizer begins with; a BPE file is that of the `tokenizers` library.
+/// What the file of a char, word or line tokenizer begins with; a BPE file is that of the `tokenizers` library.
 const FORMAT: &str = "dqn-tokenizer";
 const VERSION: u32 = 1;
 
@@ -144,6 +163,7 @@ struct File<T> {
 enum Stored {
     Char(CharTokenizer),
     Word(WordTokenizer),
+    Line(LineTokenizer),
 }
 
 impl TextTokenizer {
@@ -152,6 +172,7 @@ impl TextTokenizer {
         match self {
             TextTokenizer::Char(_) => "char",
             TextTokenizer::Word(_) => "word",
+            TextTokenizer::Line(_) => "line",
             TextTokenizer::Bpe(_) => "bpe",
         }
     }
@@ -161,6 +182,7 @@ impl TextTokenizer {
         match self {
             TextTokenizer::Char(tokenizer) => tokenizer.unknown(text),
             TextTokenizer::Word(tokenizer) => tokenizer.unknown(text),
+            TextTokenizer::Line(tokenizer) => tokenizer.unknown(text),
             TextTokenizer::Bpe(tokenizer) => tokenizer.unknown(text),
         }
     }
@@ -169,6 +191,7 @@ impl TextTokenizer {
     pub fn to_json(&self) -> String {
         let stored = match self {
             TextTokenizer::Char(tokenizer) => Stored::Char(tokenizer.clone()),
+            TextTokenizer::Line(tokenizer) => Stored::Line(tokenizer.clone()),
             TextTokenizer::Word(tokenizer) => Stored::Word(tokenizer.clone()),
             TextTokenizer::Bpe(tokenizer) => return tokenizer.to_json(),
         };
@@ -193,6 +216,7 @@ impl TextTokenizer {
                 Ok(match file.tokenizer {
                     Stored::Char(tokenizer) => TextTokenizer::Char(tokenizer),
                     Stored::Word(tokenizer) => TextTokenizer::Word(tokenizer),
+                    Stored::Line(tokenizer) => TextTokenizer::Line(tokenizer),
                 })
             }
             Some(other) => Err(fault(format!("its format is {other}; expected {FORMAT:?}"))),
@@ -235,6 +259,7 @@ impl Tokenizer for TextTokenizer {
         match self {
             TextTokenizer::Char(tokenizer) => tokenizer.encode(text),
             TextTokenizer::Word(tokenizer) => tokenizer.encode(text),
+            TextTokenizer::Line(tokenizer) => tokenizer.encode(text),
             TextTokenizer::Bpe(tokenizer) => tokenizer.encode(text),
         }
     }
@@ -243,6 +268,7 @@ impl Tokenizer for TextTokenizer {
         match self {
             TextTokenizer::Char(tokenizer) => tokenizer.decode(ids),
             TextTokenizer::Word(tokenizer) => tokenizer.decode(ids),
+            TextTokenizer::Line(tokenizer) => tokenizer.decode(ids),
             TextTokenizer::Bpe(tokenizer) => tokenizer.decode(ids),
         }
     }
@@ -251,6 +277,7 @@ impl Tokenizer for TextTokenizer {
         match self {
             TextTokenizer::Char(tokenizer) => tokenizer.vocab(),
             TextTokenizer::Word(tokenizer) => tokenizer.vocab(),
+            TextTokenizer::Line(tokenizer) => tokenizer.vocab(),
             TextTokenizer::Bpe(tokenizer) => tokenizer.vocab(),
         }
     }
