@@ -132,12 +132,24 @@ fn samples(report: &Report) -> Option<String> {
             "  {before}  (return {:.3})\n    -> {after}  (return {:.3})",
             sample.before_return,
             sample.after_return,
-            before = sample.before,
-            after = sample.after,
+            before = on_one_line(&sample.before),
+            after = on_one_line(&sample.after),
         )
     });
     let lines: Vec<String> = lines.collect();
     (!lines.is_empty()).then(|| format!("Samples {BEFORE} and after, from the same prompts:\n\n{}", lines.join("\n")))
+}
+
+/// Most characters of a text that is shown as a sample.
+const SAMPLE_CHARACTERS: usize = 200;
+
+/// A text as one line, cut where it is long.
+fn on_one_line(text: &str) -> String {
+    let text = text.trim_end().replace('\n', " / ");
+    match text.char_indices().nth(SAMPLE_CHARACTERS) {
+        Some((end, _)) => format!("{} ...", &text[..end]),
+        None => text,
+    }
 }
 
 /// Commands to go on with, each with its purpose; `has_best` where the run kept its best network on the way.

@@ -21,6 +21,8 @@ pub struct BatchBuilder {
     pub positions: PositionEncoder,
     /// Number of actions of the task.
     pub n_actions: usize,
+    /// What every reward is multiplied by.
+    pub reward_scale: f32,
     /// Discount of one step, from 0 to 1.
     pub discount: f32,
     /// Steps whose rewards enter a TD target before its value does, at least 1.
@@ -195,7 +197,7 @@ impl BatchBuilder {
             let at = row * batch.n_steps + index;
             let target = n_step_return(&trajectory.rewards, trajectory.outcome, step, self.n_step, self.discount);
             batch.actions[at] = i64::from(trajectory.actions[step].0);
-            batch.returns[at] = target.reward_sum;
+            batch.returns[at] = self.reward_scale * target.reward_sum;
             batch.discounts[at] = target.discount;
             batch.bootstrap_states[at] = (target.state - window.start) as i64;
             batch.valid[at] = 1.0;
@@ -364,7 +366,14 @@ mod tests {
     }
 
     fn builder(n_step: usize, context_tokens: usize) -> BatchBuilder {
-        BatchBuilder { positions: PositionEncoder::None, n_actions: 4, discount: 0.5, n_step, context_tokens }
+        BatchBuilder {
+            positions: PositionEncoder::None,
+            n_actions: 4,
+            reward_scale: 1.0,
+            discount: 0.5,
+            n_step,
+            context_tokens,
+        }
     }
 
     #[test]

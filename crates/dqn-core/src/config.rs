@@ -40,6 +40,11 @@ pub struct DqnConfig {
     #[serde(default)]
     #[schemars(range(min = 1e-9))]
     pub max_gradient_value: Option<f64>,
+    /// What rewards are multiplied by before anything is learned from them; values are in units of reward times this. Small
+    /// values are reached in fewer updates and stay where the Huber loss is quadratic. Reports divide by it.
+    #[serde(default = "default_reward_scale")]
+    #[schemars(range(min = 1e-6, max = 1e6))]
+    pub reward_scale: f64,
     /// Discount of one step, from 0 to 1; 1 suits texts of limited length.
     #[serde(default = "default_discount")]
     #[schemars(range(min = 0.0, max = 1.0))]
@@ -112,6 +117,10 @@ fn default_optimizer() -> OptimizerConfig {
     }
 }
 
+fn default_reward_scale() -> f64 {
+    1.0
+}
+
 fn default_discount() -> f64 {
     1.0
 }
@@ -138,6 +147,7 @@ impl Default for DqnConfig {
             optimizer: default_optimizer(),
             max_gradient_norm: None,
             max_gradient_value: None,
+            reward_scale: default_reward_scale(),
             discount: default_discount(),
             n_step: default_n_step(),
             lambda: None,

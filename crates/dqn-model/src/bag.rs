@@ -60,8 +60,11 @@ pub enum BagFeatures {
 /// ```text
 /// n-grams:  h_t = relu(b + sum_j e(x_{t - n + 1 + j}) W_j)
 /// pairs:    h_t = v(x_{t - distance}, x_t, position_t)
-///           f_t = layers(sum_{u <= t} h_u);   the sum of pairs is rectified first
+///           s_t = sum_{u <= t} h_u,   f_t = layers(s_t) + s_t W;   the layers read the sum of pairs rectified
 /// ```
+///
+/// The product with W is the wide half of a wide and deep network (Cheng et al. 2016): what follows from single n-grams is
+/// learned at once, beside what follows from several.
 ///
 /// What stands where counts only within an n-gram, and through features of the position: facts that may come in any order,
 /// such as the answers of a guessing game, are learned once and not for every place.
@@ -72,6 +75,8 @@ pub enum BagFeatures {
 pub struct Bag {
     ngrams: Ngrams,
     layers: Vec<Linear>,
+    /// From the sum straight to the features.
+    wide: Linear,
     /// Before every layer over the sum.
     dropout: Option<Dropout>,
 }
@@ -177,7 +182,8 @@ impl Bag {
             layers.push(Linear::new(n_inputs, width, 6.0, init));
             n_inputs = width;
         }
-        Self { ngrams, layers, dropout }
+        let wide = Linear::new(config.width, n_inputs, 3.0, init);
+        Self { ngrams, layers, wide, dropout }
     }
 
     /// The same network, to act with: what depends on its parameters only is computed once.
@@ -187,7 +193,7 @@ impl Bag {
             Ngrams::Layer(layer) => Ngrams::Layer(layer.for_acting()),
             pairs @ Ngrams::Pairs(_) => pairs,
         };
-        Self { ngrams, layers, ..self }
+        Self { ngrams, layers, wide: self.wide.for_acting(), ..self }
     }
 
     /// Features of the states whose last tokens stand at `decisions`.
@@ -267,13 +273,16 @@ impl Bag {
     }
 
     fn layers(&self, sums: Tensor<2>) -> Tensor<2> {
+        let wide = self.wide.forward(sums.clone(), Activation::Identity);
         let sums = match self.ngrams {
             Ngrams::Layer(_) => sums,
             Ngrams::Pairs(_) => Activation::Relu.apply(sums),
         };
-        self.layers
+        let deep = self
+            .layers
             .iter()
-            .fold(sums, |below, layer| layer.forward(dropped(self.dropout.as_ref(), below), Activation::Relu))
+            .fold(sums, |below, layer| layer.forward(dropped(self.dropout.as_ref(), below), Activation::Relu));
+        deep + wide
     }
 }
 

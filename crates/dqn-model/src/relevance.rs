@@ -42,7 +42,7 @@ pub enum ActionEncoder {
     /// Gated recurrent units, for actions of any length.
     #[default]
     Gru,
-    /// A rectified layer over the vectors of all tokens side by side, for short actions in which places matter, such as
+    /// A rectified layer over the vectors of all tokens side by side, and a linear one beside it, for short actions in which places matter, such as
     /// the letters of a word.
     Mlp,
 }
@@ -51,7 +51,14 @@ pub enum ActionEncoder {
 #[derive(Module, Debug)]
 enum Encoder {
     Gru(Gru),
-    Mlp(Linear),
+    Mlp(WideAndDeep),
+}
+
+/// A rectified layer, and beside it the product that leads past it (Cheng et al. 2016).
+#[derive(Module, Debug)]
+struct WideAndDeep {
+    deep: Linear,
+    wide: Linear,
 }
 
 /// Values of actions from their text: the deep reinforcement relevance network.
@@ -117,7 +124,12 @@ impl Relevance {
             ActionEncoder::Gru => {
                 Encoder::Gru(Gru::new(&GruConfig { width: config.width, n_layers: 1 }, embedding_width, None, init))
             }
-            ActionEncoder::Mlp => Encoder::Mlp(Linear::new(longest * embedding_width, config.width, 6.0, init)),
+            ActionEncoder::Mlp => {
+                let n_inputs = longest * embedding_width;
+                let deep = Linear::new(n_inputs, config.width, 6.0, init);
+                let wide = Linear::new(n_inputs, config.width, 3.0, init);
+                Encoder::Mlp(WideAndDeep { deep, wide })
+            }
         };
         Self {
             encoder,
@@ -210,7 +222,7 @@ impl Relevance {
                 let hidden = layers.into_iter().next_back().expect("the encoder has a layer");
                 at_decisions(hidden, last).squeeze_dim::<2>(1)
             }
-            Encoder::Mlp(layer) => {
+            Encoder::Mlp(WideAndDeep { deep, wide }) => {
                 let vectors = embedding.of_tokens(tokens);
                 let [rows, n_tokens, width] = vectors.dims();
                 let missing = self.texts.longest - n_tokens;
@@ -222,7 +234,8 @@ impl Relevance {
                         Tensor::cat(vec![vectors, embedding.of_tokens(filling)], 1)
                     }
                 };
-                layer.forward(vectors.reshape([rows, self.texts.longest * width]), Activation::Relu)
+                let vectors = vectors.reshape([rows, self.texts.longest * width]);
+                deep.forward(vectors.clone(), Activation::Relu) + wide.forward(vectors, Activation::Identity)
             }
         };
         hidden.matmul(self.weight.val()) + self.bias.val().unsqueeze()
@@ -391,7 +404,7 @@ mod tests {
         let loss = head.q_taken(&embedding, Tensor::from_inner(features.clone()), on(&device)).sum();
         let gradients = loss.backward();
         let gradient = values(head.weight.val().grad(&gradients).unwrap());
-        assert!(gru(head).weights().iter().all(|weight| weight.grad(&gradients).is_some()));
+        assert!(gru(&head).weights().iter().all(|weight| weight.grad(&gradients).is_some()));
         let shift = 1e-2_f32;
         for index in [0, 7, 24] {
             let moved = |by: f32| {

@@ -38,7 +38,7 @@ pub(crate) fn diagnose(
     experts: &[Vec<ActionId>],
 ) -> Diagnostics {
     let builder = experiment.batch_builder();
-    let n_actions = experiment.actions.len();
+    let (n_actions, scale) = (experiment.actions.len(), experiment.config.learner.reward_scale);
     let (mut taken, mut errors, mut gaps) = (Mean::default(), Mean::default(), Mean::default());
     let (mut ranks, mut masked) = (Mean::default(), Mean::default());
     for (chunk, episodes) in episodes.chunks(CHUNK).enumerate() {
@@ -57,7 +57,7 @@ pub(crate) fn diagnose(
             let returns = discounted_returns(&episode.rewards, experiment.config.learner.discount);
             for (step, (&action, &follows)) in episode.actions.iter().zip(&returns).enumerate() {
                 let q = &q[(row * n_states + step) * n_actions..][..n_actions];
-                let value = f64::from(q[action.index()]);
+                let value = f64::from(q[action.index()]) / scale;
                 taken.add(value);
                 if episode.outcome == Outcome::Terminated {
                     errors.add(value - follows);
@@ -74,7 +74,7 @@ pub(crate) fn diagnose(
                     }
                 }
                 if best[1].is_finite() {
-                    gaps.add(f64::from(best[0] - best[1]));
+                    gaps.add(f64::from(best[0] - best[1]) / scale);
                 }
                 if let Some(expert) = experts.get(chunk * CHUNK + row).and_then(|experts| experts.get(step)) {
                     let others = allowed.iter(n_actions).filter(|action| action != expert);

@@ -454,6 +454,7 @@ impl Experiment {
         BatchBuilder {
             positions: self.positions.clone(),
             n_actions: self.actions.len(),
+            reward_scale: self.config.learner.reward_scale as f32,
             discount: self.config.learner.discount as f32,
             n_step: self.config.learner.n_step,
             context_tokens: self.config.learner.context_tokens,

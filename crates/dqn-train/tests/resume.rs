@@ -129,7 +129,7 @@ fn check(config: &str, device: &Device, rounds: [usize; 3]) {
     let parts = |path: &Path| RunDirectory::open(path).unwrap().checkpoints().load(Which::Last).unwrap().parts;
     let (expected, found) = (parts(&whole), parts(&broken));
     for name in ["online", "target", "replay", "state"] {
-        assert!(expected[name] == found[name], "the part {name:?} differs");
+        assert!(expected.get(name) == found.get(name), "the part {name:?} differs");
     }
     assert_eq!(metrics(&broken), metrics(&whole));
     let samples = |path: &Path| std::fs::read_to_string(path.join("samples.jsonl")).unwrap();
@@ -330,4 +330,49 @@ fn a_checkpoint_of_another_variant_is_refused() {
     let refused = Training::new(&other, &device).unwrap().load(&parts).unwrap_err().to_string();
     assert!(refused.contains("online"), "{refused}");
     Training::new(&saved, &device).unwrap().load(&parts).unwrap();
+}
+
+/// A game learned from scripted moves, and from episodes of its own after `play_after` updates.
+fn check_game(objective: &str, play_after: Option<u64>) {
+    let play_after = play_after.map_or_else(String::new, |updates| format!("play_after_updates = {updates}"));
+    let config = format!(
+        r#"
+        [environment]
+        kind = "maze"
+        map = {{ name = "umaze" }}
+        starts = "all"
+        max_steps = 8
+        [tokenizer]
+        kind = "line"
+        [network]
+        embedding_width = 8
+        torso = {{ kind = "gru", width = 8 }}
+        [learner]
+        {objective}
+        imitation = 0.5
+        batch_windows = 4
+        window_steps = 3
+        [training]
+        source = {{ kind = "scripted", player = {{ kind = "mixture", skill = 0.5 }}, n_episodes = 9 }}
+        {play_after}
+        parallel_episodes = 2
+        stop_after = {{ updates = 10 }}
+        checkpoint_every_updates = 3
+        evaluate_every_updates = 4
+        [evaluation]
+        n_episodes = 2
+        n_episodes_while_training = 2
+        "#
+    );
+    check(&config, &Device::flex(), [2, 2, 2]);
+}
+
+#[test]
+fn ilql_resumes_although_its_log_is_not_saved() {
+    check_game(r#"objective = { kind = "ilql" }"#, None);
+}
+
+#[test]
+fn learning_from_a_log_and_then_from_play_resumes() {
+    check_game(r#"objective = { kind = "td" }"#, Some(4));
 }

@@ -114,7 +114,7 @@ impl Truth<'_> {
         let link = |step: usize| {
             let action = episode.actions[step].index();
             let mut link = Link {
-                reward: f64::from(episode.rewards[step]),
+                reward: self.config.reward_scale * f64::from(episode.rewards[step]),
                 later: 0.0,
                 terminates: step + 1 == episode.len() && episode.outcome == Outcome::Terminated,
                 next_value: self.value(table, episode, step + 1),
@@ -353,6 +353,7 @@ fn check(seed: u64, distribution: Distribution, settings: DqnConfig) {
     let mut rng = Seed(seed).stream("case");
     let mut config = settings;
     config.discount = [0.0, 0.6, 1.0][rng.random_range(0..3)];
+    config.reward_scale = [0.5, 1.0][rng.random_range(0..2)];
     config.optimizer = OptimizerConfig::Sgd {
         learning_rate: Schedule::Constant { value: 1.0 },
         momentum: 0.0,
@@ -378,6 +379,7 @@ fn check(seed: u64, distribution: Distribution, settings: DqnConfig) {
     let builder = BatchBuilder {
         positions: PositionEncoder::None,
         n_actions: N_ACTIONS,
+        reward_scale: config.reward_scale as f32,
         discount: config.discount as f32,
         n_step: config.n_step,
         context_tokens: rng.random_range(0..4),

@@ -101,6 +101,7 @@ impl Learning {
         let builder = BatchBuilder {
             positions: PositionEncoder::None,
             n_actions: vocabulary,
+            reward_scale: 1.0,
             discount: 0.99,
             n_step: 1,
             context_tokens: 0,
