@@ -65,7 +65,7 @@ pub(crate) fn origin(file: &ExperimentFile) -> String {
 }
 
 /// Where paths stand in an experiment file.
-const PATHS: [&[&str]; 7] = [
+const PATHS: [&[&str]; 8] = [
     &["corpus", "source", "path"],
     &["vocabulary", "source", "path"],
     &["actions", "source", "path"],
@@ -73,6 +73,7 @@ const PATHS: [&[&str]; 7] = [
     &["training", "initial", "run"],
     &["training", "source", "path"],
     &["environment", "words", "path"],
+    &["environment", "path"],
 ];
 
 /// Makes the paths in a table whole; a relative one starts at the folder of the file it stands in.

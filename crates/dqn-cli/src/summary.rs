@@ -127,14 +127,14 @@ pub(crate) fn tables(report: &Report) -> Vec<String> {
 }
 
 fn samples(report: &Report) -> Option<String> {
+    let is_judged = report.rows.iter().all(|row| !row.unjudged);
+    let shown = |text: &str, episode_return: f32| match is_judged {
+        true => format!("{}  (return {episode_return:.3})", on_one_line(text)),
+        false => on_one_line(text),
+    };
     let lines = report.samples.iter().map(|sample| {
-        format!(
-            "  {before}  (return {:.3})\n    -> {after}  (return {:.3})",
-            sample.before_return,
-            sample.after_return,
-            before = on_one_line(&sample.before),
-            after = on_one_line(&sample.after),
-        )
+        let before = shown(&sample.before, sample.before_return);
+        format!("  {before}\n    -> {}", shown(&sample.after, sample.after_return))
     });
     let lines: Vec<String> = lines.collect();
     (!lines.is_empty()).then(|| format!("Samples {BEFORE} and after, from the same prompts:\n\n{}", lines.join("\n")))

@@ -8,8 +8,13 @@ use dqn_train::stats::Interval;
 /// A column: its head and its cells, where there is something to show.
 type Column = (&'static str, fn(&Evaluation) -> Option<String>);
 
-const COLUMNS: [Column; 14] = [
-    ("return [95 % interval]", |row| Some(interval(row.episode_return))),
+const COLUMNS: [Column; 17] = [
+    ("return [95 % interval]", |row| (!row.unjudged).then(|| interval(row.episode_return))),
+    ("value and reward, rank correlation", |row| row.held_out?.value_correlation.map(|value| format!("{value:.3}"))),
+    ("policy and reward", |row| row.held_out.map(|found| format!("{:.3}", found.policy_correlation))),
+    ("reward of its likeliest quarter", |row| {
+        row.held_out.map(|found| format!("{:.3} of {:.3}", found.preferred_reward, found.mean_reward))
+    }),
     ("learned minus it, paired", |row| row.learned_minus.map(interval)),
     ("score", |row| row.score.map(|value| format!("{value:.3}"))),
     ("over-estimation", |row| row.diagnostics?.over_estimation.map(|value| format!("{value:.3}"))),
@@ -88,6 +93,8 @@ pub(crate) mod tests {
         Evaluation {
             score: None,
             diagnostics: None,
+            unjudged: false,
+            held_out: None,
             policy: policy.to_owned(),
             split,
             returns: Vec::new(),

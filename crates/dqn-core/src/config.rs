@@ -45,6 +45,10 @@ pub struct DqnConfig {
     #[serde(default = "default_reward_scale")]
     #[schemars(range(min = 1e-6, max = 1e6))]
     pub reward_scale: f64,
+    /// Least and highest value a state can have, in units of reward, where the task bounds them: values of the target network
+    /// beyond are counted as these. It keeps offline learning from running away. Leave it out for no bounds.
+    #[serde(default)]
+    pub value_bounds: Option<[f64; 2]>,
     /// Discount of one step, from 0 to 1; 1 suits texts of limited length.
     #[serde(default = "default_discount")]
     #[schemars(range(min = 0.0, max = 1.0))]
@@ -148,6 +152,7 @@ impl Default for DqnConfig {
             max_gradient_norm: None,
             max_gradient_value: None,
             reward_scale: default_reward_scale(),
+            value_bounds: None,
             discount: default_discount(),
             n_step: default_n_step(),
             lambda: None,
@@ -193,6 +198,12 @@ impl DqnConfig {
             let why = "a temperature prices nats in units of reward, which compressed values no longer have";
             faults.push(("learner.value_rescaling", epsilon.to_string(), why));
         }
+        if let Some([low, high]) = self.value_bounds
+            && (low >= high || !low.is_finite() || !high.is_finite())
+        {
+            let why = "two finite numbers, the lower one first";
+            faults.push(("learner.value_bounds", format!("[{low}, {high}]"), why));
+        }
         let is_td = self.objective == Objective::Td {};
         let is_ilql = matches!(self.objective, Objective::Ilql { .. });
         if is_ilql && is_soft {
@@ -222,6 +233,7 @@ impl DqnConfig {
             ("learner.lambda", self.lambda.is_some()),
             ("learner.munchausen", self.munchausen.is_some()),
             ("learner.conservatism", self.conservatism > 0.0 && !is_ilql),
+            ("learner.value_bounds", self.value_bounds.is_some() && !is_ilql),
             ("learner.value_rescaling", self.value_rescaling.is_some()),
         ];
         for (key, _) in td_only.into_iter().filter(|(_, is_set)| *is_set && !is_td) {
@@ -259,6 +271,8 @@ impl DqnConfig {
         let why = "the penalty compares means: the network must answer with the mean";
         let weight = self.conservatism;
         fault((weight > 0.0).then(|| weight.to_string()), "learner.conservatism", why);
+        let why = "they bound the mean of a value; a categorical distribution has its own low and high";
+        fault(self.value_bounds.map(|[low, high]| format!("[{low}, {high}]")), "learner.value_bounds", why);
         let why = "the policy of the data is learned beside means only";
         let weight = self.imitation;
         fault((weight > 0.0).then(|| weight.to_string()), "learner.imitation", why);

@@ -121,10 +121,10 @@ impl<N: QNetwork> DqnLearner<N> {
         let target = TdTarget {
             returns: batch.returns.clone(),
             discounts: batch.discounts.clone(),
-            values: match rescaling {
+            values: self.bounded(match rescaling {
                 Some(epsilon) => unscale(values, epsilon),
                 None => values,
-            },
+            }),
             bootstrap_states: batch.bootstrap_states.clone(),
         };
         let target = match self.config.lambda {
@@ -148,6 +148,15 @@ impl<N: QNetwork> DqnLearner<N> {
             None => target,
         };
         (target, taken)
+    }
+
+    /// Values of states within the bounds that the task has.
+    fn bounded(&self, values: Tensor<2>) -> Tensor<2> {
+        let scale = self.config.reward_scale;
+        match self.config.value_bounds {
+            Some([low, high]) => values.clamp(scale * low, scale * high),
+            None => values,
+        }
     }
 
     /// The action whose value the target network is asked for, in each state: `[batch, states]`.
@@ -257,7 +266,7 @@ impl<N: QNetwork> DqnLearner<N> {
                 let target = TdTarget {
                     returns: batch.returns.clone(),
                     discounts: batch.discounts.clone(),
-                    values: next_values,
+                    values: self.bounded(next_values),
                     bootstrap_states: batch.bootstrap_states.clone(),
                 }
                 .value();

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::deep_sea::deep_sea;
 use crate::game::{Game, MazeConfig, NavigationConfig, Play, RandomWalkConfig, WordSource, WordleConfig};
+use crate::log::OnFault;
 use crate::{CopyString, EnvError, Memory, ProbeName, Tabular, TabularName};
 
 /// The task a policy learns.
@@ -90,6 +91,20 @@ pub enum EnvironmentConfig {
         #[serde(default)]
         mapping_seed: u64,
     },
+    /// Respond to prompts, learned from a log of prompts, responses and rewards. Nothing judges what is written later: a run
+    /// reports how well its values and its policy rank held-out responses.
+    Responses {
+        /// The log, JSONL with one `{"prompt": ..., "response": ..., "reward": ...}` a line; a relative path starts at the
+        /// experiment file.
+        path: PathBuf,
+        /// What happens at a line that holds no such episode. Default `stop`.
+        #[serde(default)]
+        on_fault: OnFault,
+        /// Most tokens of a response, its end included; longer ones are left out. Default 64.
+        #[serde(default = "default_response_tokens")]
+        #[schemars(range(min = 1))]
+        max_tokens: usize,
+    },
     /// A maze told in text: where one stands, and the walls around; each step costs 1 until the goal (LMRL-Gym).
     Maze(MazeConfig),
     /// A hidden word to be found by guesses, each answered letter by letter; each wrong guess costs 1 (LMRL-Gym).
@@ -140,7 +155,9 @@ impl EnvironmentConfig {
     /// The path of a file that the task reads, where it reads one.
     pub fn path_mut(&mut self) -> Option<&mut PathBuf> {
         match self {
-            Self::Wordle(WordleConfig { words: WordSource::Path(path), .. }) => Some(path),
+            Self::Wordle(WordleConfig { words: WordSource::Path(path), .. }) | Self::Responses { path, .. } => {
+                Some(path)
+            }
             _ => None,
         }
     }
@@ -153,7 +170,7 @@ impl EnvironmentConfig {
     pub fn self_contained(&self, indexed: Seed) -> Result<Option<SelfContained>, EnvError> {
         let of_table = |table: Tabular| SelfContained { vocab: table.vocab().clone(), environment: Box::new(table) };
         Ok(Some(match *self {
-            Self::NextToken { .. } | Self::Generation { .. } => return Ok(None),
+            Self::NextToken { .. } | Self::Generation { .. } | Self::Responses { .. } => return Ok(None),
             Self::Maze(_) | Self::Wordle(_) | Self::RandomWalk(_) | Self::Navigation(_) => return Ok(None),
             Self::Probe { name } => of_table(name.build()),
             Self::Tabular { name } => of_table(name.build()),
@@ -184,6 +201,10 @@ fn default_delay() -> usize {
 
 fn default_n_cues() -> usize {
     2
+}
+
+fn default_response_tokens() -> usize {
+    64
 }
 
 fn default_size() -> usize {

@@ -247,6 +247,21 @@ pub enum TrainError {
         /// How many texts there are.
         n_texts: usize,
     },
+    /// A log has too few distinct prompts for all parts.
+    #[error(
+        "{}: {n_prompts} distinct prompts are too few: none is left for the part {part}, whose share is {share}; log more, or \
+         give it a larger share in [split]", path.display()
+    )]
+    TooFewPrompts {
+        /// The log.
+        path: PathBuf,
+        /// How many distinct prompts it has.
+        n_prompts: usize,
+        /// The part.
+        part: Split,
+        /// Its share.
+        share: f64,
+    },
     /// The filter leaves nothing of the logged episodes.
     #[error(
         "training.source.filter: none of the {n_episodes} logged episodes has a return of at least {min_return}; the \
@@ -343,6 +358,7 @@ impl TrainError {
             | TrainError::NoActions { .. }
             | TrainError::NothingToImitate { .. }
             | TrainError::NothingKept { .. }
+            | TrainError::TooFewPrompts { .. }
             | TrainError::Log(_)
             | TrainError::ScriptedEpisode(_)
             | TrainError::UnknownDelimiter { .. }

@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::log_softmax;
 use dqn_core::batch::DeviceBatch;
 use dqn_core::objective::Objective;
-use dqn_core::{Policy, Prior, QNetwork, Window};
+use dqn_core::{Decoding, Policy, Prior, QNetwork, Window};
 use dqn_env::RewardSum;
 use dqn_env::game::{Game, GamePlayer, record};
 use dqn_mdp::{Seed, Start, TokenId, Trajectory};
@@ -22,7 +22,7 @@ use crate::diagnostics::{Diagnostics, diagnose, expert_actions};
 use crate::experiment::{Experiment, HumanEpisodes, Task};
 use crate::logs::BehaviorData;
 use crate::play::{Narrowing, NetworkPlayer, Player, ScriptedPlayer, View, play};
-use crate::stats::{Interval, bootstrap_mean};
+use crate::stats::{Interval, bootstrap_mean, rank_correlation};
 
 /// What one policy did on the prompts of one split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,6 +42,12 @@ pub struct Evaluation {
     /// Mean of what the game itself says of an episode, where that is not the return.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<f64>,
+    /// Whether nothing judged what was written, so that its return is not known.
+    #[serde(default)]
+    pub unjudged: bool,
+    /// How well held-out responses are told apart, where the task is a log of responses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<HeldOut>,
     /// What the values are like, for the learned policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diagnostics: Option<Diagnostics>,
@@ -70,6 +76,22 @@ pub struct Evaluation {
     pub n_episodes: usize,
     /// Seed of prompts and sampling.
     pub seed: u64,
+}
+
+/// How a network ranks logged responses that it has not learned from.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HeldOut {
+    /// Rank correlation (Spearman 1904) of the value of a response's last action with its reward; absent where values are
+    /// logits.
+    pub value_correlation: Option<f64>,
+    /// Rank correlation of the mean log-probability of a response's actions under the policy with its reward.
+    pub policy_correlation: f64,
+    /// Mean reward of the quarter of the responses that the policy finds likeliest by that mean.
+    pub preferred_reward: f64,
+    /// Mean reward of all.
+    pub mean_reward: f64,
+    /// Number of responses.
+    pub n_responses: usize,
 }
 
 /// Plays and measures policies on the prompts of one split.
@@ -154,7 +176,8 @@ impl<'a> Evaluator<'a> {
         policy: Policy,
     ) -> Result<(Evaluation, Vec<Trajectory>), TrainError> {
         let episodes = self.network_episodes(network, policy)?;
-        Ok((Evaluation { score: mean_score(&self.scores), ..self.measure(name, &episodes)? }, episodes))
+        let unjudged = self.experiment.is_unjudged();
+        Ok((Evaluation { score: mean_score(&self.scores), unjudged, ..self.measure(name, &episodes)? }, episodes))
     }
 
     /// What the values of a network are like in the states of its `episodes`, which began at the first starts.
@@ -173,6 +196,61 @@ impl<'a> Evaluator<'a> {
             _ => Vec::new(),
         };
         Ok(Some(diagnose(self.experiment, network, episodes, &experts)))
+    }
+
+    /// How `network` ranks the logged responses to the prompts of the split, where the task is a log of responses.
+    ///
+    /// # Errors
+    /// As [`Evaluator::episodes`].
+    pub fn held_out(
+        &self,
+        network: &TextQNetwork,
+        decoding: Option<Decoding>,
+        policy: Policy,
+    ) -> Result<Option<HeldOut>, TrainError> {
+        let experiment = self.experiment;
+        if !experiment.is_unjudged() {
+            return Ok(None);
+        }
+        let logged = self.task.human_episodes()?.episodes;
+        let temperature = match policy {
+            Policy::Boltzmann { temperature } | Policy::BoltzmannMode { temperature } => temperature,
+            Policy::Greedy | Policy::EpsilonGreedy { .. } => 1.0,
+        };
+        let is_values = !matches!(experiment.config.learner.objective, Objective::Imitation {});
+        let (valued, deciding) = (network.clone().decoding(None), network.clone().decoding(decoding));
+        let (mut rewards, mut values, mut likelihoods) = (Vec::new(), Vec::new(), Vec::new());
+        for chunk in logged.chunks(64) {
+            let windows: Vec<Window<'_>> =
+                chunk.iter().map(|trajectory| Window { trajectory, start: 0, len: trajectory.len() }).collect();
+            let batch = experiment.batch_builder().build(&windows, None);
+            let (n_steps, n_states) = (batch.n_steps, batch.n_states);
+            let batch = batch.upload(&network.device());
+            let q = deciding.q_values(deciding.features(&batch.input));
+            let log_probs = log_softmax(q.div_scalar(temperature).narrow(1, 0, n_steps), 2);
+            let taken = log_probs.gather(2, batch.actions.clone().unsqueeze_dim(2)).squeeze_dim::<2>(2);
+            let taken: Vec<f32> = taken.into_data().convert::<f32>().try_to_vec().expect("they are 32-bit floats");
+            let features = valued.features(&batch.input);
+            let states = valued.q_taken(features, batch.state_actions.clone());
+            let states: Vec<f32> = states.into_data().convert::<f32>().try_to_vec().expect("they are 32-bit floats");
+            for (row, episode) in chunk.iter().enumerate() {
+                let of_row = &taken[row * n_steps..][..episode.len()];
+                rewards.push(f64::from(episode.episode_return()));
+                values.push(f64::from(states[row * n_states + episode.len() - 1]));
+                likelihoods.push(of_row.iter().copied().map(f64::from).sum::<f64>() / episode.len() as f64);
+            }
+        }
+        let mut order: Vec<usize> = (0..rewards.len()).collect();
+        order.sort_by(|&one, &other| likelihoods[other].total_cmp(&likelihoods[one]));
+        let n_preferred = rewards.len().div_ceil(4);
+        let preferred: f64 = order.iter().take(n_preferred).map(|&index| rewards[index]).sum();
+        Ok(Some(HeldOut {
+            value_correlation: is_values.then(|| rank_correlation(&values, &rewards)),
+            policy_correlation: rank_correlation(&likelihoods, &rewards),
+            preferred_reward: preferred / n_preferred as f64,
+            mean_reward: rewards.iter().sum::<f64>() / rewards.len() as f64,
+            n_responses: rewards.len(),
+        }))
     }
 
     /// The policies every result is compared with: random, the prior, and the prior within the form.
@@ -199,7 +277,8 @@ impl<'a> Evaluator<'a> {
          -> Result<(), TrainError> {
             let mut rng = seed.stream(name);
             let episodes = evaluator.episodes(&mut ScriptedPlayer { prior, narrow, n_actions, rng: &mut rng })?;
-            rows.push(evaluator.measure(name, &episodes)?);
+            let unjudged = experiment.is_unjudged();
+            rows.push(Evaluation { unjudged, ..evaluator.measure(name, &episodes)? });
             Ok(())
         };
         scripted(self, "uniform random", None, None)?;
@@ -255,6 +334,8 @@ impl<'a> Evaluator<'a> {
             episode_return: bootstrap_mean(&returns, seed),
             learned_minus: None,
             score: None,
+            unjudged: false,
+            held_out: None,
             diagnostics: None,
             terms: BTreeMap::new(),
             form_kept: None,

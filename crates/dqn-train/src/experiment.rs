@@ -1,6 +1,6 @@
 //! From a checked configuration to the objects of a run.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -27,6 +27,7 @@ use crate::logs::{self, BehaviorData, Logs};
 use crate::other_run::{NetworkPrior, OtherRun};
 use crate::play::play;
 use crate::prior::NgramPrior;
+use crate::responses::{LoggedResponses, Responses};
 use crate::text::{Part, PromptLength, Prompts, TextData};
 use crate::{TrainError, actions, training};
 
@@ -57,6 +58,7 @@ pub struct Experiment {
     game: Option<GameText>,
     fingerprint: String,
     behavior: OnceLock<BehaviorData>,
+    responses: HashMap<Split, LoggedResponses>,
 }
 
 /// A game and how its texts become tokens.
@@ -89,6 +91,8 @@ pub struct Task {
     candidates: Option<Arc<Candidates>>,
     /// The prompts, where episodes begin with one.
     pub prompts: Option<Prompts>,
+    /// What was logged from them, with its rewards, and how many responses are too long, where the task is a log.
+    logged: Option<(Arc<[Trajectory]>, usize)>,
 }
 
 enum TaskKind {
@@ -118,6 +122,9 @@ impl Experiment {
         device: &Device,
     ) -> Result<Self, TrainError> {
         let mut experiment = match (&config.corpus, config.environment.game()?) {
+            (None, None) if matches!(config.environment, EnvironmentConfig::Responses { .. }) => {
+                Self::of_responses(config, tokenizer)?
+            }
             (Some(_), _) => Self::over_text(config, tokenizer)?,
             (None, Some(game)) => Self::of_game(config, game, tokenizer)?,
             (None, None) => Self::without_text(config)?,
@@ -174,6 +181,7 @@ impl Experiment {
             text: Some(text),
             game: None,
             behavior: OnceLock::new(),
+            responses: HashMap::new(),
         };
         // Faults of the reward are found before anything is learned.
         let reward = experiment.reward(&experiment.task(Split::Train)?)?;
@@ -185,6 +193,41 @@ impl Experiment {
         let SelfContained { vocab, environment } = self_contained(&config.environment, Seed(0))?;
         let actions = environment.actions().clone();
         Self::of_actions(config, vocab, actions)
+    }
+
+    fn of_responses(config: ExperimentConfig, tokenizer: Option<TextTokenizer>) -> Result<Self, TrainError> {
+        let EnvironmentConfig::Responses { path, on_fault, max_tokens } = config.environment.clone() else {
+            return Self::without_text(config);
+        };
+        let responses = Responses::read(&path, on_fault, &config.split.clone().unwrap_or_default())?;
+        if responses.n_skipped > 0 {
+            tracing::warn!("{} lines of the log hold no response and were skipped", responses.n_skipped);
+        }
+        let tokenizer = match tokenizer {
+            Some(tokenizer) => tokenizer,
+            None => {
+                let pieces = [Split::Train, Split::Judge].map(|split| responses.pieces(split));
+                config.tokenizer.train(&pieces.concat())?
+            }
+        };
+        let unread = |source| TrainError::Read { path: path.clone(), source };
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(std::fs::File::open(&path).map_err(unread)?).map_err(unread)?;
+        let texts = Split::ALL.into_iter().map(|split| (split, responses.texts(split))).collect();
+        let mut text = TextData::of_parts(&texts, tokenizer, hasher.finalize().to_hex().to_string())?;
+        let actions = actions::table(&config.actions, &mut text)?;
+        let part = |split| Ok((split, responses.part(split, &text.tokenizer, &actions, max_tokens)?));
+        let parts = Split::ALL.into_iter().map(part).collect::<Result<HashMap<_, _>, TrainError>>()?;
+        let judge = match text.part(Split::Judge).examples.as_slice() {
+            [] => None,
+            examples => {
+                let order = config.judge.order;
+                Some(Arc::new(NgramLm::train(&NgramConfig { order }, text.tokenizer.vocab(), examples)?))
+            }
+        };
+        let (vocab, fingerprint) = (text.tokenizer.vocab().clone(), text.fingerprint.clone());
+        let experiment = Self::of_actions(config, vocab, actions)?;
+        Ok(Self { text: Some(text), judge, fingerprint, responses: parts, ..experiment })
     }
 
     fn of_game(
@@ -233,6 +276,7 @@ impl Experiment {
             game: None,
             fingerprint: String::new(),
             behavior: OnceLock::new(),
+            responses: HashMap::new(),
         })
     }
 
@@ -345,13 +389,20 @@ impl Experiment {
     pub fn task(&self, split: Split) -> Result<Task, TrainError> {
         let actions = Arc::clone(&self.actions);
         let candidates = self.candidates.clone();
-        let task = |environment, prompts| Task { environment, actions, candidates, prompts };
+        let task = |environment, prompts| Task { environment, actions, candidates, prompts, logged: None };
         let part = |text: &Option<TextData>| match text {
             Some(text) => Ok(text.part(split).clone()),
             None => Err(TrainError::Internal { message: "a task over text was built without one".to_owned() }),
         };
         if let Some(game) = &self.game {
             return Ok(task(TaskKind::Game(game.prototype.clone()), None));
+        }
+        if let EnvironmentConfig::Responses { max_tokens, .. } = self.config.environment {
+            let found = self.responses.get(&split).filter(|found| found.prompts.is_some());
+            let found = found.ok_or(TrainError::NoPrompts { split, n_prompt_tokens: 0 })?;
+            let kind = TaskKind::Generation { max_tokens: found.longest_prompt + max_tokens, min_tokens: 0 };
+            let logged = Some((Arc::clone(&found.episodes), found.n_left_out));
+            return Ok(Task { logged, ..task(kind, found.prompts.clone()) });
         }
         Ok(match &self.config.environment {
             environment @ EnvironmentConfig::Generation { n_prompt_tokens, n_prompt_lines, max_tokens, min_tokens } => {
@@ -377,6 +428,7 @@ impl Experiment {
             | EnvironmentConfig::Copy { .. }
             | EnvironmentConfig::Memory { .. }
             | EnvironmentConfig::DeepSea { .. }
+            | EnvironmentConfig::Responses { .. }
             | EnvironmentConfig::Maze(_)
             | EnvironmentConfig::Wordle(_)
             | EnvironmentConfig::RandomWalk(_)
@@ -386,6 +438,11 @@ impl Experiment {
                 task(TaskKind::SelfContained(Box::new(self.config.environment.clone()), Seed(starts)), None)
             }
         })
+    }
+
+    /// Whether nothing judges what is written: its return is not known.
+    pub fn is_unjudged(&self) -> bool {
+        matches!(self.config.environment, EnvironmentConfig::Responses { .. })
     }
 
     /// The judge of episodes of `task`, where the environment gives no reward of its own.
@@ -547,7 +604,8 @@ impl Task {
             TaskKind::Game(game) => TaskKind::Game(game.clone()),
         };
         let prompts = self.prompts.as_ref().map(|prompts| prompts.distinct(most, seed));
-        Self { environment, actions: Arc::clone(&self.actions), candidates: self.candidates.clone(), prompts }
+        let (actions, candidates) = (Arc::clone(&self.actions), self.candidates.clone());
+        Self { environment, actions, candidates, prompts, logged: self.logged.clone() }
     }
 
     /// The same task from the one start `prompt`.
@@ -615,6 +673,12 @@ impl Task {
     /// # Errors
     /// When an environment refuses what people wrote.
     pub fn human_episodes(&self) -> Result<HumanEpisodes, TrainError> {
+        if let Some((episodes, n_left_out)) = &self.logged {
+            let is_chosen: HashSet<&[TokenId]> =
+                self.prompts.iter().flat_map(|prompts| prompts.prompts.iter().map(Vec::as_slice)).collect();
+            let chosen = episodes.iter().filter(|episode| is_chosen.contains(&episode.start()[1..]));
+            return Ok(HumanEpisodes { episodes: chosen.cloned().collect(), n_left_out: *n_left_out });
+        }
         let (TaskKind::Generation { max_tokens, min_tokens }, Some(prompts)) = (&self.environment, &self.prompts)
         else {
             return Ok(HumanEpisodes { episodes: Vec::new(), n_left_out: 0 });

@@ -113,10 +113,12 @@ pub fn generate(
 }
 
 fn encode_prompt(experiment: &Experiment, prompt: &str) -> Result<Vec<TokenId>, TrainError> {
-    let (Some(text), EnvironmentConfig::Generation { .. }) = (&experiment.text, &experiment.config.environment) else {
+    let (Some(text), EnvironmentConfig::Generation { .. } | EnvironmentConfig::Responses { .. }) =
+        (&experiment.text, &experiment.config.environment)
+    else {
         return Err(TrainError::NotOffered {
             what: "a prompt".to_owned(),
-            why: "only runs in the environment \"generation\" write from prompts".to_owned(),
+            why: "only runs in the environments \"generation\" and \"responses\" write from prompts".to_owned(),
         });
     };
     let unknown = text.tokenizer.unknown(prompt);

@@ -21,6 +21,7 @@ mod other_run;
 pub mod play;
 mod prior;
 pub mod report;
+mod responses;
 pub mod run;
 pub mod runner;
 pub mod stats;

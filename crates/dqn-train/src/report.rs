@@ -18,7 +18,7 @@ use crate::stats::paired_difference;
 /// The splits a result is reported on: one where all parts of the run see the same text.
 pub fn reported(experiment: &Experiment) -> &'static [Split] {
     let draws_starts = matches!(experiment.config.environment, EnvironmentConfig::Copy { .. });
-    match experiment.config.split.is_some() || draws_starts {
+    match experiment.config.split.is_some() || draws_starts || experiment.is_unjudged() {
         true => &[Split::Train, Split::Validation, Split::Test],
         false => &[Split::Train],
     }
@@ -99,6 +99,7 @@ pub fn evaluate(
         for (index, Learned { name, policy, decoding }) in policies.iter().enumerate() {
             let (mut row, episodes) = evaluator.network(name, &network.clone().decoding(*decoding), *policy)?;
             if index == 0 {
+                row.held_out = evaluator.held_out(network, *decoding, *policy)?;
                 row.diagnostics = evaluator.diagnose(&network.clone().decoding(None), &episodes)?;
                 let found = match split {
                     Split::Validation => validation.as_ref().map(|found| found.perplexities.clone()),
@@ -165,6 +166,9 @@ fn samples(experiment: &Experiment, before: &[Trajectory], after: &[Trajectory])
 fn compare(rows: &mut [Evaluation], split: Split, policy: &str, seed: u64) {
     let is_learned = |row: &&Evaluation| row.split == split && row.policy == policy;
     let Some(learned) = rows.iter().find(is_learned).map(|row| row.returns.clone()) else { return };
+    if rows.iter().any(|row| row.unjudged) {
+        return;
+    }
     // A player who played each start several times is not paired.
     let is_other = |row: &&mut Evaluation| row.split == split && row.policy != policy;
     for row in rows.iter_mut().filter(is_other).filter(|row| row.returns.len() == learned.len()) {
@@ -173,6 +177,9 @@ fn compare(rows: &mut [Evaluation], split: Split, policy: &str, seed: u64) {
 }
 
 fn gap(rows: &[Evaluation], policy: &str) -> Option<f64> {
+    if rows.iter().any(|row| row.unjudged) {
+        return None;
+    }
     let mean = |split: Split| {
         rows.iter().find(|row| row.policy == policy && row.split == split).map(|row| row.episode_return.mean)
     };

@@ -77,6 +77,36 @@ pub fn paired_difference(first: &[f64], second: &[f64], seed: u64) -> PairedDiff
     }
 }
 
+/// Spearman's rank correlation, equal values with their mean rank; 0 where all values of one side are equal.
+///
+/// # Panics
+/// When the samples are of different sizes.
+pub fn rank_correlation(first: &[f64], second: &[f64]) -> f64 {
+    assert_eq!(first.len(), second.len(), "samples that are not paired");
+    let (first, second) = (ranks(first), ranks(second));
+    // Both have this mean.
+    let middle = (first.len() as f64 + 1.0) / 2.0;
+    let covariance = |one: &[f64], other: &[f64]| -> f64 {
+        one.iter().zip(other).map(|(one, other)| (one - middle) * (other - middle)).sum()
+    };
+    let scale = (covariance(&first, &first) * covariance(&second, &second)).sqrt();
+    if scale > 0.0 { covariance(&first, &second) / scale } else { 0.0 }
+}
+
+/// The rank of each value from 1, the mean rank where several are equal.
+fn ranks(values: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|&one, &other| values[one].total_cmp(&values[other]));
+    let mut ranks = vec![0.0; values.len()];
+    let mut begin = 0;
+    for equal in order.chunk_by(|&one, &other| values[one] == values[other]) {
+        let rank = begin as f64 + (equal.len() as f64 + 1.0) / 2.0;
+        equal.iter().for_each(|&index| ranks[index] = rank);
+        begin += equal.len();
+    }
+    ranks
+}
+
 /// The mean of the middle half: the lowest and the highest quarter, rounded down to whole values, are left out.
 ///
 /// Source: Agarwal et al. 2021, "Deep reinforcement learning at the edge of the statistical precipice", section 4.3.
@@ -185,5 +215,15 @@ mod tests {
             let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             prop_assert!(least - 1e-9 <= found.low && found.low <= found.high && found.high <= most + 1e-9, "{found:?}");
         }
+    }
+
+    #[test]
+    fn rank_correlations_by_hand() {
+        // Ranks 1, 2, 3, 4 against 2, 1, 4, 3: 1 - 6 (1 + 1 + 1 + 1) / (4 (16 - 1)) = .6.
+        assert!((rank_correlation(&[10.0, 20.0, 30.0, 40.0], &[2.0, 1.0, 9.0, 5.0]) - 0.6).abs() < 1e-12);
+        assert!((rank_correlation(&[1.0, 2.0, 3.0], &[5.0, 4.0, -1.0]) + 1.0).abs() < 1e-12);
+        // Ranks 1.5, 1.5, 3 against 1, 2, 3: 1.5 / sqrt(1.5 * 2).
+        assert!((rank_correlation(&[1.0, 1.0, 2.0], &[1.0, 2.0, 3.0]) - 0.75_f64.sqrt()).abs() < 1e-12);
+        assert_eq!(rank_correlation(&[1.0, 1.0], &[1.0, 2.0]), 0.0);
     }
 }

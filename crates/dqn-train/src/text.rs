@@ -147,6 +147,20 @@ impl TextData {
         Ok(Self { tokenizer, fingerprint, n_moved_duplicates, parts })
     }
 
+    /// A text that is read and divided already, and `tokenizer` made for it.
+    ///
+    /// # Errors
+    /// When it cannot be encoded.
+    pub(crate) fn of_parts(
+        texts: &HashMap<Split, Vec<String>>,
+        tokenizer: TextTokenizer,
+        fingerprint: String,
+    ) -> Result<Self, TrainError> {
+        let encode = |(&part, examples): (&Split, &Vec<String>)| Ok((part, Part::encode(examples, &tokenizer)?));
+        let parts = texts.iter().map(encode).collect::<Result<_, TrainError>>()?;
+        Ok(Self { tokenizer, fingerprint, n_moved_duplicates: 0, parts })
+    }
+
     /// Makes `bytes` part of what a run must find again to go on.
     pub(crate) fn add_to_fingerprint(&mut self, bytes: &[u8]) {
         let both = format!("{} {}", self.fingerprint, blake3::hash(bytes).to_hex());

@@ -41,6 +41,7 @@ pub(crate) fn run(args: &Generate, console: Console) -> anyhow::Result<()> {
     for text in generate(&experiment, &network, progress, &request)? {
         match args.json {
             true => console.json(&text)?,
+            false if experiment.is_unjudged() => console.result(&text.text)?,
             false => console.result(&format!("{:>8.3}  {}", text.episode_return, text.text))?,
         }
     }

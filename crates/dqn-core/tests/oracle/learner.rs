@@ -133,6 +133,10 @@ impl Truth<'_> {
             if let Some(epsilon) = self.config.value_rescaling {
                 link.next_value = unscale(link.next_value, epsilon);
             }
+            if let Some([low, high]) = self.config.value_bounds {
+                let scale = self.config.reward_scale;
+                link.next_value = link.next_value.clamp(scale * low, scale * high);
+            }
             link
         };
         (first..episode.len()).map(link).collect()
@@ -497,8 +501,9 @@ proptest! {
         value_rescaling in prop::option::of(1e-3..0.1_f64),
         conservatism in prop::sample::select(vec![0.0, 0.7]),
         imitation in prop::sample::select(vec![0.0, 0.4]),
+        value_bounds in prop::option::of(Just([-0.5, 0.7])),
     ) {
-        let base = DqnConfig { loss, bootstrap, n_step, lambda, imitation, ..DqnConfig::default() };
+        let base = DqnConfig { loss, bootstrap, n_step, lambda, imitation, value_bounds, ..DqnConfig::default() };
         check(seed, Distribution::Mean, DqnConfig { value_rescaling, conservatism, ..base });
     }
 
@@ -510,9 +515,10 @@ proptest! {
         n_step in 1_usize..9,
         conservatism in prop::sample::select(vec![0.0, 0.7]),
         imitation in prop::sample::select(vec![1.0, 0.4]),
+        value_bounds in prop::option::of(Just([-0.5, 0.7])),
     ) {
         let objective = Objective::Ilql { expectile };
-        let base = DqnConfig { objective, loss, n_step, conservatism, imitation, ..DqnConfig::default() };
+        let base = DqnConfig { objective, value_bounds, loss, n_step, conservatism, imitation, ..DqnConfig::default() };
         check(seed, Distribution::Mean, base);
     }
 

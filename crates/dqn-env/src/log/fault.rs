@@ -225,6 +225,12 @@ pub enum LogProblem {
         /// The text.
         text: String,
     },
+    /// An episode is more than a prompt and a response.
+    #[error("the episode has {n_turns} turns; this task learns from a prompt and one response to it")]
+    NoResponse {
+        /// How many turns it has.
+        n_turns: usize,
+    },
     /// The text of an action cannot be written with the actions there are.
     #[error("no actions write the text {}; every action text of a log must be one action or several", shortened(text))]
     Unwritable {

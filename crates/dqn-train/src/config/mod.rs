@@ -717,6 +717,12 @@ impl ExperimentConfig {
     /// What does not make sense about where episodes come from.
     fn source_faults(&self, is_generation: bool, fault: &mut impl FnMut(&str, String, &str)) {
         let training = &self.training;
+        if let EnvironmentConfig::Responses { .. } = self.environment
+            && !matches!(training.source, EpisodeSource::Text { .. })
+        {
+            let why = "responses are learned from their log: source = { kind = \"text\" }";
+            fault("training.source", "another source".to_owned(), why);
+        }
         let kind = match &training.source {
             EpisodeSource::Play => {
                 if let Some(updates) = training.play_after_updates {
@@ -730,7 +736,8 @@ impl ExperimentConfig {
             EpisodeSource::Scripted { .. } => "scripted",
         };
         let found = || kind.to_owned();
-        if kind == "text" && !is_generation {
+        let is_log = matches!(self.environment, EnvironmentConfig::Responses { .. });
+        if kind == "text" && !is_generation && !is_log {
             fault("training.source", found(), "only the task generation has examples that people wrote");
         }
         if kind == "scripted" && !self.environment.is_game() {
