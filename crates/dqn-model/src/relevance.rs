@@ -49,6 +49,7 @@ pub enum ActionEncoder {
 
 /// The encoder of [`ActionEncoder`].
 #[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant, reason = "a head holds one of them, once")]
 enum Encoder {
     Gru(Gru),
     Mlp(WideAndDeep),

@@ -561,7 +561,10 @@ impl Experiment {
                     format!("{what}, values alone"),
                     Decoding { beta: 1.0, with_policy: false, top_k: None, temperature: 0.0 },
                 ),
-                learned("policy of the data".to_owned(), Decoding { beta: 0.0, temperature: 0.0, ..decoding }),
+                learned(
+                    "policy of the data".to_owned(),
+                    Decoding { beta: 0.0, with_policy: true, temperature: 0.0, ..decoding },
+                ),
             ];
         }
         let learned = |how: &str, policy| Learned { name: format!("{what} {how}"), policy, decoding: None };

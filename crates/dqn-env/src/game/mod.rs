@@ -59,6 +59,11 @@ pub trait Game: Send {
     /// Texts that together hold every word and character of observations and commands: what a tokenizer is made from.
     fn texts(&self) -> Vec<String>;
 
+    /// The indices among [`Game::commands`] of what may be done now, where the game narrows it and an episode is on.
+    fn allowed(&self) -> Option<Vec<usize>> {
+        None
+    }
+
     /// Another game like this one, with whatever it has worked out shared.
     fn boxed_clone(&self) -> Box<dyn Game>;
 

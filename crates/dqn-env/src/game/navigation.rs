@@ -24,6 +24,8 @@ pub struct NavigationConfig {
     /// Whether six things lie about that are of no use. Default true, as in LMRL-Gym; without them there are 17
     /// commands instead of 67, and chance succeeds more often.
     pub distractors: bool,
+    /// Allow only commands that do something where the player is. Default false: it has to learn which do.
+    pub admissible_only: bool,
     /// Commands after which an episode is cut. Default 15, as in LMRL-Gym.
     #[schemars(range(min = 1))]
     pub max_steps: usize,
@@ -33,7 +35,13 @@ pub struct NavigationConfig {
 
 impl Default for NavigationConfig {
     fn default() -> Self {
-        Self { observation: NavigationObservation::Full, distractors: true, max_steps: 15, play: Play::Whole }
+        Self {
+            observation: NavigationObservation::Full,
+            distractors: true,
+            admissible_only: false,
+            max_steps: 15,
+            play: Play::Whole,
+        }
     }
 }
 
@@ -177,6 +185,7 @@ pub struct Navigation {
     commands: Arc<[String]>,
     observation: NavigationObservation,
     distractors: bool,
+    admissible_only: bool,
     max_steps: usize,
     /// Commands to the goal from every world that can be reached, as far as they matter for it.
     distances: Arc<HashMap<World, usize>>,
@@ -220,6 +229,7 @@ impl Navigation {
             table,
             observation: config.observation,
             distractors: config.distractors,
+            admissible_only: config.admissible_only,
             max_steps: config.max_steps,
             episode: None,
         })
@@ -476,6 +486,10 @@ const WON: &str = "The stale food is in the fridge.\n";
 const LOST: &str = "You should not have eaten that.\n";
 
 impl Game for Navigation {
+    fn allowed(&self) -> Option<Vec<usize>> {
+        (self.admissible_only && self.episode.is_some()).then(|| self.admissible())
+    }
+
     fn boxed_clone(&self) -> Box<dyn Game> {
         Box::new(self.clone())
     }

@@ -178,7 +178,14 @@ impl Environment for TextGame {
     }
 
     fn allowed(&self) -> ActionMask {
-        ActionMask::All
+        // What a token may be depends on the rest of its command, so only whole commands are narrowed.
+        let allowed = self.game.allowed().filter(|_| self.play == Play::Whole);
+        match allowed {
+            Some(commands) => {
+                ActionMask::only(self.actions.len(), commands.into_iter().map(|index| ActionId(index as u32)))
+            }
+            None => ActionMask::All,
+        }
     }
 }
 

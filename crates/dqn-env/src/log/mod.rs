@@ -10,14 +10,12 @@
 //!
 //! Each may have an `id`, and the first two an `outcome`, which is `"terminated"` where it is left out. Read the
 //! modules in the order in which a line passes through them: the [`LogReader`] reads it as a [`LoggedEpisode`], of
-//! which [`LogStats`] and [`best_fraction_threshold`] tell what the log holds and which part is worth learning from, and a
-//! [`LogTranslator`] makes it the trajectory that replay stores. A [`LogWriter`] writes lines that can be read again.
+//! which [`LogStats`] tells what the log holds, and a [`LogTranslator`] makes it the trajectory that replay stores. A [`LogWriter`] writes lines that can be read again.
 
 mod diagnosis;
 mod episode;
 mod fault;
 mod reader;
-mod selection;
 mod stats;
 mod translate;
 mod writer;
@@ -25,7 +23,6 @@ mod writer;
 pub use episode::{LoggedEpisode, LoggedOutcome, LoggedTokens, LoggedTriple, LoggedTurn, LoggedTurns};
 pub use fault::{LogFault, LogProblem, OnFault};
 pub use reader::{LogReader, MAX_LINE_BYTES};
-pub use selection::best_fraction_threshold;
 pub use stats::{LogStats, Spread, StatsPass};
 pub use translate::LogTranslator;
 pub use writer::LogWriter;

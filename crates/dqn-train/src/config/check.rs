@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
+use super::layers::ONE_KEY;
 use super::schema::{Choice, Form, Name, Node, describe, one_of, plural, quoted};
 use crate::error::TrainError;
 
@@ -400,6 +401,11 @@ pub fn apply_override(table: &mut Table, assignment: &str) -> Result<(), TrainEr
     for step in &steps {
         place = match (step, place) {
             (Step::Key(key), Value::Table(table)) => {
+                // What says one thing by its only key says another one from now on.
+                let says_one_thing = walked.rsplit('.').next().is_some_and(|name| ONE_KEY.contains(&name));
+                if says_one_thing && !table.contains_key("kind") && !table.contains_key(*key) {
+                    table.clear();
+                }
                 walked = below(&walked, key);
                 table.entry(*key).or_insert_with(|| Value::Table(Table::new()))
             }
@@ -819,6 +825,21 @@ wieght = 2
         overridden("new.x.y=[1,2]", Ok("new = { x = { y = [1, 2] } }"));
         overridden("terms[1].weight=3.5", Ok("terms = [{ weight = 1 }, { weight = 3.5 }]"));
         overridden("terms[0]={weight=9}", Ok("terms = [{ weight = 9 }, { weight = 2 }]"));
+    }
+
+    #[test]
+    fn an_override_of_what_says_one_thing_says_another() {
+        let table = [
+            ("source = { builtin = 'a' }", "source.path=b", "source = { path = 'b' }"),
+            ("source = { path = 'a' }", "source.path=b", "source = { path = 'b' }"),
+            ("x = { words = { builtin = 'a' } }", "x.words.path=b", "x = { words = { path = 'b' } }"),
+            ("source = { kind = 'a' }", "source.path=b", "source = { kind = 'a', path = 'b' }"),
+        ];
+        for (base, assignment, expected) in table {
+            let [mut base, expected] = [base, expected].map(|text| text.parse::<Table>().unwrap());
+            apply_override(&mut base, assignment).unwrap();
+            assert_eq!(base, expected, "{assignment}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use toml::{Table, Value};
 
 /// Tables that say one thing by their only key, and are therefore replaced whole.
-const ONE_KEY: [&str; 3] = ["source", "stop_after", "over"];
+pub(super) const ONE_KEY: [&str; 5] = ["source", "stop_after", "over", "words", "map"];
 
 /// `base` with the values of `changes` in place of its own.
 ///

@@ -740,6 +740,10 @@ impl ExperimentConfig {
         if kind == "text" && !is_generation && !is_log {
             fault("training.source", found(), "only the task generation has examples that people wrote");
         }
+        let has_text = self.environment.is_game() || matches!(self.environment, EnvironmentConfig::Generation { .. });
+        if kind == "log" && !has_text {
+            fault("training.source", found(), "this task has no tokenizer that a log could be read with");
+        }
         if kind == "scripted" && !self.environment.is_game() {
             fault("training.source", found(), "only games have scripted players: use the environment of a game");
         }
