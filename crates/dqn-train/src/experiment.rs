@@ -23,7 +23,7 @@ use crate::candidates::{Candidates, OfCandidates};
 use crate::config::{
     CandidatesConfig, EpisodeSource, ExperimentConfig, InitialParameters, PositionConfig, PriorConfig,
 };
-use crate::logs::{self, BehaviorData, Logs};
+use crate::logs::{self, BehaviorData, LogStream, Logs};
 use crate::other_run::{NetworkPrior, OtherRun};
 use crate::play::play;
 use crate::prior::NgramPrior;
@@ -362,16 +362,33 @@ impl Experiment {
             return Ok(None);
         }
         if self.behavior.get().is_none() {
-            let Logs { behavior, .. } = self.logs()?;
+            let behavior = match &self.config.training.source {
+                EpisodeSource::Log { path, on_fault, stream: true, .. } => {
+                    logs::behavior_of(path, *on_fault, self.log_tokenizer()?, &self.actions)?
+                }
+                _ => self.logs()?.behavior,
+            };
             self.behavior.get_or_init(|| behavior);
         }
         Ok(self.behavior.get())
     }
 
+    /// The log as it is read while learning goes on, where it is.
+    pub(crate) fn log_stream(&self) -> Result<Option<LogStream<'_>>, TrainError> {
+        let EpisodeSource::Log { path, on_fault, filter, stream: true } = &self.config.training.source else {
+            return Ok(None);
+        };
+        LogStream::open(path, *on_fault, filter.min_return, self.log_tokenizer()?, &self.actions).map(Some)
+    }
+
+    fn log_tokenizer(&self) -> Result<&TextTokenizer, TrainError> {
+        let message = || "a log was accepted for a task without a tokenizer".to_owned();
+        self.tokenizer().ok_or_else(|| TrainError::Internal { message: message() })
+    }
+
     fn logs(&self) -> Result<Logs, TrainError> {
-        let no_text =
-            || TrainError::Internal { message: "a log was accepted for a task without a tokenizer".to_owned() };
-        let tokenizer = self.tokenizer().ok_or_else(no_text)?;
+        let no_text = || TrainError::Internal { message: "a log was asked for that there is not".to_owned() };
+        let tokenizer = self.log_tokenizer()?;
         match &self.config.training.source {
             EpisodeSource::Log { path, on_fault, .. } => logs::read(path, *on_fault, tokenizer, &self.actions),
             EpisodeSource::Scripted { player, n_episodes, .. } => {

@@ -1,5 +1,7 @@
 //! Logged episodes: those of a file, and those that a scripted player plays before learning begins.
 
+use std::fs::File;
+use std::io::BufReader;
 use std::path::Path;
 
 use dqn_env::game::{Game, GamePlayer, RecordedEpisode, record};
@@ -47,6 +49,97 @@ pub(crate) fn read(
         episodes.push(episode);
     }
     Ok(Logs { behavior: behavior(&episodes, None, reader.n_skipped()), episodes })
+}
+
+/// A log that is read as learning goes on, again from its beginning after its end.
+pub(crate) struct LogStream<'a> {
+    path: &'a Path,
+    on_fault: OnFault,
+    least: f32,
+    translator: LogTranslator<'a>,
+    reader: LogReader<BufReader<File>>,
+    /// Episodes of the present pass that were kept.
+    n_kept_in_pass: u64,
+    /// Episodes handed out.
+    n_read: u64,
+}
+
+impl<'a> LogStream<'a> {
+    /// A stream of the episodes that return at least `least`, before the first of them.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub(crate) fn open(
+        path: &'a Path,
+        on_fault: OnFault,
+        least: Option<f64>,
+        tokenizer: &'a dyn Tokenizer,
+        actions: &'a ActionTable,
+    ) -> Result<Self, TrainError> {
+        let reader = LogReader::open(path, on_fault)?;
+        let least = least.map_or(f32::NEG_INFINITY, |least| least as f32);
+        let translator = LogTranslator::new(tokenizer, actions);
+        Ok(Self { path, on_fault, least, translator, reader, n_kept_in_pass: 0, n_read: 0 })
+    }
+
+    /// Episodes handed out so far.
+    pub(crate) fn n_read(&self) -> u64 {
+        self.n_read
+    }
+
+    /// The next episode.
+    ///
+    /// # Errors
+    /// When the log cannot be read, a line is no episode (under [`OnFault::Stop`]), or a whole pass holds none to keep.
+    pub(crate) fn next(&mut self) -> Result<Trajectory, TrainError> {
+        loop {
+            match self.reader.next_trajectory(&self.translator)? {
+                Some(episode) if episode.episode_return() >= self.least => {
+                    self.n_kept_in_pass += 1;
+                    self.n_read += 1;
+                    return Ok(episode);
+                }
+                Some(_) => {}
+                None if self.n_kept_in_pass == 0 => {
+                    return Err(TrainError::NothingKept {
+                        n_episodes: self.reader.n_episodes() as usize,
+                        min_return: f64::from(self.least),
+                        highest: f64::NAN,
+                    });
+                }
+                None => {
+                    self.reader = LogReader::open(self.path, self.on_fault)?;
+                    self.n_kept_in_pass = 0;
+                }
+            }
+        }
+    }
+
+    /// Whether the present pass has just begun anew.
+    pub(crate) fn passes(&self) -> bool {
+        self.n_kept_in_pass == 1 && self.n_read > 1
+    }
+}
+
+/// What the policy that made a log earned, read without keeping the episodes.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn behavior_of(
+    path: &Path,
+    on_fault: OnFault,
+    tokenizer: &dyn Tokenizer,
+    actions: &ActionTable,
+) -> Result<BehaviorData, TrainError> {
+    let translator = LogTranslator::new(tokenizer, actions);
+    let mut reader = LogReader::open(path, on_fault)?;
+    let (mut returns, mut n_steps) = (Vec::new(), 0);
+    while let Some(episode) = reader.next_trajectory(&translator)? {
+        returns.push(f64::from(episode.episode_return()));
+        n_steps += episode.len();
+    }
+    let n_steps = n_steps as f64 / returns.len() as f64;
+    Ok(BehaviorData { returns, scores: None, n_skipped: reader.n_skipped(), n_steps })
 }
 
 /// Lets `player` play `n_episodes`, each with a random stream of its own.

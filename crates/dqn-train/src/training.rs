@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::TrainError;
 use crate::config::{EpisodeSource, ExperimentConfig, FilterConfig};
 use crate::experiment::{Experiment, HumanEpisodes};
+use crate::logs::LogStream;
 use crate::play::{NetworkPlayer, play};
 
 /// What happened in one round.
@@ -46,6 +47,8 @@ pub struct Training<'a> {
     reward: Option<RewardSum>,
     builder: BatchBuilder,
     replay: Replay,
+    /// The log, where it is read as learning goes on.
+    stream: Option<LogStream<'a>>,
     state: State,
 }
 
@@ -54,6 +57,9 @@ pub struct Training<'a> {
 struct State {
     progress: Progress,
     streams: RandomStreams,
+    /// Episodes read from a log that is read as learning goes on.
+    #[serde(default)]
+    n_logged: u64,
 }
 
 const STATE: &str = "state";
@@ -73,6 +79,7 @@ impl<'a> Training<'a> {
         let mut reward = experiment.reward(&task)?;
         let replay = match &config.training.source {
             EpisodeSource::Play => Replay::new(config.replay.clone(), config.learner.window_steps),
+            EpisodeSource::Log { stream: true, .. } => Replay::new(config.replay.clone(), config.learner.window_steps),
             EpisodeSource::Log { .. } | EpisodeSource::Scripted { .. } => {
                 filled_replay(config, experiment.logged_episodes()?)
             }
@@ -90,16 +97,52 @@ impl<'a> Training<'a> {
                 filled_replay(config, best_of(episodes, best_fraction))
             }
         };
-        Ok(Self {
+        let mut training = Self {
             acting: learner.acting().decoding(experiment.decoding()),
             learner,
             environments: task.environments(config.training.parallel_episodes)?,
             reward,
             builder: experiment.batch_builder(),
             replay,
-            state: State { progress: Progress::default(), streams: RandomStreams::new(seed) },
+            stream: experiment.log_stream()?,
+            state: State { progress: Progress::default(), streams: RandomStreams::new(seed), n_logged: 0 },
             experiment,
-        })
+        };
+        training.fill_from_stream()?;
+        Ok(training)
+    }
+
+    /// Fills replay with the beginning of a log that is read as learning goes on, or with all of it where it is short.
+    fn fill_from_stream(&mut self) -> Result<(), TrainError> {
+        let Some(stream) = &mut self.stream else { return Ok(()) };
+        let capacity = self.experiment.config.replay.capacity_steps;
+        let mut n_steps = 0;
+        while n_steps < capacity {
+            let episode = stream.next()?;
+            if stream.passes() {
+                // The log is shorter than replay: it is all there, once.
+                self.replay.push(episode);
+                break;
+            }
+            n_steps += episode.len();
+            self.replay.push(episode);
+        }
+        self.state.n_logged = stream.n_read();
+        Ok(())
+    }
+
+    /// Reads on in the log, by as many steps as an update learns from.
+    fn read_on(&mut self) -> Result<(), TrainError> {
+        let Some(stream) = &mut self.stream else { return Ok(()) };
+        let learner = &self.experiment.config.learner;
+        let mut n_left = (learner.batch_windows * learner.window_steps) as i64;
+        while n_left > 0 {
+            let episode = stream.next()?;
+            n_left -= episode.len() as i64;
+            self.replay.push(episode);
+        }
+        self.state.n_logged = stream.n_read();
+        Ok(())
     }
 
     /// How far the run has come.
@@ -194,6 +237,7 @@ impl<'a> Training<'a> {
         let stats = self.learner.update(batch.weighted(sample.weights), progress)?;
         self.replay.update_priorities(&numbers, &stats.max_errors, &stats.mean_errors);
         self.state.progress.updates += 1;
+        self.read_on()?;
         Ok(stats)
     }
 
@@ -233,6 +277,12 @@ impl<'a> Training<'a> {
         };
         self.learner.load(parts)?;
         self.state = state;
+        if let Some(stream) = &mut self.stream {
+            // Replay is what was read last; reading it all again makes it so.
+            while stream.n_read() < self.state.n_logged {
+                self.replay.push(stream.next()?);
+            }
+        }
         if let Some(replay) = replay {
             self.replay.resume(replay);
         }

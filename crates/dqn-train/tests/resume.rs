@@ -376,3 +376,39 @@ fn ilql_resumes_although_its_log_is_not_saved() {
 fn learning_from_a_log_and_then_from_play_resumes() {
     check_game(r#"objective = { kind = "td" }"#, Some(4));
 }
+
+#[test]
+fn a_log_that_is_read_as_learning_goes_on_resumes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.jsonl");
+    let line = |at: usize| {
+        let turns = format!(r#"[["k\n", false], ["n\n", true], ["{}\n", true]]"#, ["a", "b"][at % 2]);
+        format!(r#"{{"turns": {turns}, "rewards": [0, {}], "outcome": "terminated"}}"#, at % 2)
+    };
+    std::fs::write(&path, (0..9).map(line).collect::<Vec<_>>().join("\n")).unwrap();
+    let config = format!(
+        r#"
+        [environment]
+        kind = "random_walk"
+        [tokenizer]
+        kind = "line"
+        [network]
+        embedding_width = 8
+        torso = {{ kind = "gru", width = 8 }}
+        [learner]
+        batch_windows = 3
+        window_steps = 1
+        [replay]
+        capacity_steps = 8
+        [training]
+        source = {{ kind = "log", path = {path:?}, stream = true }}
+        stop_after = {{ updates = 10 }}
+        checkpoint_every_updates = 3
+        evaluate_every_updates = 4
+        [evaluation]
+        n_episodes = 2
+        n_episodes_while_training = 2
+        "#
+    );
+    check(&config, &Device::flex(), [2, 2, 2]);
+}

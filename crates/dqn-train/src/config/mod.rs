@@ -418,6 +418,11 @@ pub enum EpisodeSource {
         /// Which episodes are kept.
         #[serde(default)]
         filter: FilterConfig,
+        /// Read the log as learning goes on instead of all of it before: for files larger than memory. Replay holds
+        /// `replay.capacity_steps` of it at a time, and as many steps are read as are learned from; after its end the log
+        /// is read again from its beginning.
+        #[serde(default)]
+        stream: bool,
     },
     /// Episodes that a scripted player of the game plays, drawn with the run's seed, before learning begins.
     Scripted {
@@ -736,6 +741,17 @@ impl ExperimentConfig {
             EpisodeSource::Scripted { .. } => "scripted",
         };
         let found = || kind.to_owned();
+        if let EpisodeSource::Log { stream: true, filter, .. } = &training.source {
+            if filter.best_fraction < 1.0 {
+                let why =
+                    "which episodes are the best is known only after all are read: use min_return, or stream = false";
+                fault("training.source.filter.best_fraction", filter.best_fraction.to_string(), why);
+            }
+            if training.play_after_updates.is_some() {
+                let why = "what is played and what is read on would drive each other out of replay: use stream = false";
+                fault("training.source.stream", "true".to_owned(), why);
+            }
+        }
         let is_log = matches!(self.environment, EnvironmentConfig::Responses { .. });
         if kind == "text" && !is_generation && !is_log {
             fault("training.source", found(), "only the task generation has examples that people wrote");
