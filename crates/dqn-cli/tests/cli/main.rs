@@ -4,6 +4,7 @@
 
 mod configs;
 mod faults;
+mod games;
 mod interrupts;
 mod program;
 mod runs;
