@@ -402,7 +402,7 @@ pub(crate) enum Data {
 pub(crate) struct DataGenerate {
     #[command(flatten)]
     pub(crate) experiment: ExperimentFile,
-    /// Who plays: random, skilled, expert, or mixture:P, which is skilled with probability P
+    /// Who plays: random, skilled, expert, adversarial, or mixture:P, which is skilled with probability P
     #[arg(long, value_name = "PLAYER", value_parser = player)]
     pub(crate) player: GamePlayer,
     /// Number of episodes
@@ -506,11 +506,12 @@ fn sweep(text: &str) -> Result<Sweep, String> {
 }
 
 fn player(text: &str) -> Result<GamePlayer, String> {
-    let form = || "it must be random, skilled, expert, or mixture:P with P from 0 to 1".to_owned();
+    let form = || "it must be random, skilled, expert, adversarial, or mixture:P with P from 0 to 1".to_owned();
     match text.split_once(':') {
         None if text == "random" => Ok(GamePlayer::Random {}),
         None if text == "skilled" => Ok(GamePlayer::Skilled {}),
         None if text == "expert" => Ok(GamePlayer::Expert {}),
+        None if text == "adversarial" => Ok(GamePlayer::Adversarial {}),
         Some(("mixture", skill)) => {
             let skill = skill.parse().ok().filter(|skill| (0.0..=1.0).contains(skill)).ok_or_else(form)?;
             Ok(GamePlayer::Mixture { skill })

@@ -233,7 +233,10 @@ impl DqnConfig {
             ("learner.lambda", self.lambda.is_some()),
             ("learner.munchausen", self.munchausen.is_some()),
             ("learner.conservatism", self.conservatism > 0.0 && !is_ilql),
-            ("learner.value_bounds", self.value_bounds.is_some() && !is_ilql),
+            (
+                "learner.value_bounds",
+                self.value_bounds.is_some() && matches!(self.objective, Objective::PathConsistency { .. }),
+            ),
             ("learner.value_rescaling", self.value_rescaling.is_some()),
         ];
         for (key, _) in td_only.into_iter().filter(|(_, is_set)| *is_set && !is_td) {

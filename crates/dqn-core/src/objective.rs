@@ -29,7 +29,7 @@ pub enum Objective {
         expectile: f64,
     },
     /// The cross-entropy of the actions taken, with the Q-values as logits: maximum-likelihood training on text,
-    /// behaviour cloning on logged episodes. Bootstrap, discount and target network play no part in it.
+    /// behaviour cloning on logged episodes. Bootstrap, discount, value bounds and target network play no part in it.
     Imitation {},
 }
 

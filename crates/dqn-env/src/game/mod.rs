@@ -96,6 +96,9 @@ pub enum GamePlayer {
     Skilled {},
     /// The best that is known: in Wordle the word whose answer tells most, elsewhere as `skilled`.
     Expert {},
+    /// The expert's first two commands, and then the second again and again: it begins well and never ends (Snell et al.
+    /// 2022, section 5, for Wordle). [`record()`] plays so; asked in the middle of an episode it answers as the expert.
+    Adversarial {},
     /// As `skilled` with a probability, drawn for each command, else as `random`. In navigation the skill shows in some
     /// rooms only, which are drawn for each episode; see the game.
     Mixture {
@@ -124,7 +127,7 @@ impl GamePlayer {
         match self {
             Self::Random {} => Choice::Random,
             Self::Skilled {} => Choice::Skilled,
-            Self::Expert {} => Choice::Expert,
+            Self::Expert {} | Self::Adversarial {} => Choice::Expert,
             Self::Mixture { skill } if rng.random_bool(skill) => Choice::Skilled,
             Self::Mixture { .. } => Choice::Random,
         }

@@ -40,8 +40,13 @@ pub fn record(
 ) -> Result<RecordedEpisode, MdpError> {
     let mut turns = vec![(game.reset(start)?, false)];
     let mut rewards = Vec::new();
+    let mut last = None;
     loop {
-        let index = game.suggest(player, rng);
+        let index = match (player, last) {
+            (GamePlayer::Adversarial {}, Some(second)) if rewards.len() >= 2 => second,
+            _ => game.suggest(player, rng),
+        };
+        last = Some(index);
         let command = game.commands()[index].clone();
         let turn = game.act(&command);
         turns.push((command, true));
@@ -50,6 +55,31 @@ pub fn record(
         if turn.outcome.is_end() {
             turns.retain(|(text, _)| !text.is_empty());
             return Ok(RecordedEpisode { turns, rewards, outcome: turn.outcome, score: game.score() });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dqn_mdp::Seed;
+
+    use super::*;
+    use crate::game::WordleConfig;
+
+    #[test]
+    fn the_adversary_begins_as_the_expert_and_repeats_itself() {
+        let mut game = WordleConfig::default().build().unwrap();
+        let mut rng = Seed(1).stream("test");
+        let guesses = |episode: &RecordedEpisode| -> Vec<String> {
+            episode.turns.iter().filter(|(_, is_command)| *is_command).map(|(text, _)| text.clone()).collect()
+        };
+        for start in 0..20 {
+            let expert = record(game.as_mut(), GamePlayer::Expert {}, Start::Indexed(start), &mut rng).unwrap();
+            let adversary = record(game.as_mut(), GamePlayer::Adversarial {}, Start::Indexed(start), &mut rng).unwrap();
+            let (expert, adversary) = (guesses(&expert), guesses(&adversary));
+            assert_eq!(adversary[..2.min(adversary.len())], expert[..2.min(expert.len())]);
+            assert!(adversary.iter().skip(2).all(|guess| *guess == adversary[1]));
+            assert_eq!(adversary.len(), if expert.len() <= 2 { expert.len() } else { 6 });
         }
     }
 }
