@@ -7,10 +7,9 @@ use rand::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::dropout::dropped;
 use crate::embedding::TokenEmbedding;
 use crate::init::Init;
-use crate::linear::{Activation, Linear};
+use crate::linear::{Activation, Linear, stack, through};
 use crate::mlp::{Mlp, MlpConfig, TokenWindow, filled};
 
 /// Size of a bag of n-grams.
@@ -176,13 +175,9 @@ impl Bag {
                 Ngrams::Pairs(Pairs { vectors, distance_tokens })
             }
         };
-        let mut n_inputs = config.width;
-        let mut layers = Vec::with_capacity(config.hidden.len());
-        for &width in &config.hidden {
-            layers.push(Linear::new(n_inputs, width, 6.0, init));
-            n_inputs = width;
-        }
-        let wide = Linear::new(config.width, n_inputs, 3.0, init);
+        let layers = stack(config.width, &config.hidden, init);
+        let n_features = config.hidden.last().copied().unwrap_or(config.width);
+        let wide = Linear::new(config.width, n_features, 3.0, init);
         Self { ngrams, layers, wide, dropout }
     }
 
@@ -278,11 +273,7 @@ impl Bag {
             Ngrams::Layer(_) => sums,
             Ngrams::Pairs(_) => Activation::Relu.apply(sums),
         };
-        let deep = self
-            .layers
-            .iter()
-            .fold(sums, |below, layer| layer.forward(dropped(self.dropout.as_ref(), below), Activation::Relu));
-        deep + wide
+        through(&self.layers, self.dropout.as_ref(), sums) + wide
     }
 }
 

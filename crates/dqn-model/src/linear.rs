@@ -1,10 +1,12 @@
 //! The linear layer that torsos are made of.
 
 use burn::module::{Module, Param};
+use burn::nn::Dropout;
 use burn::tensor::Tensor;
 use burn::tensor::activation::{gelu, relu};
 use rand::Rng;
 
+use crate::dropout::dropped;
 #[cfg(feature = "flex")]
 use crate::fused;
 use crate::init::Init;
@@ -130,4 +132,18 @@ mod tests {
         let outputs: Vec<f32> = layer.forward(rows, Activation::Relu).try_into_vec_as().unwrap();
         assert!(outputs.iter().all(|output| output.is_nan()));
     }
+}
+/// Layers one after the other, the first for `n_inputs`, to be rectified.
+pub(crate) fn stack<R: Rng>(mut n_inputs: usize, hidden: &[usize], init: &mut Init<'_, R>) -> Vec<Linear> {
+    let layer = |&width: &usize| {
+        let layer = Linear::new(n_inputs, width, 6.0, init);
+        n_inputs = width;
+        layer
+    };
+    hidden.iter().map(layer).collect()
+}
+
+/// What comes out of rectified layers, with dropout before each.
+pub(crate) fn through(layers: &[Linear], dropout: Option<&Dropout>, inputs: Tensor<2>) -> Tensor<2> {
+    layers.iter().fold(inputs, |below, layer| layer.forward(dropped(dropout, below), Activation::Relu))
 }

@@ -7,12 +7,11 @@ use rand::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::dropout::dropped;
 use crate::embedding::TokenEmbedding;
 #[cfg(feature = "flex")]
 use crate::fused;
 use crate::init::Init;
-use crate::linear::{Activation, Linear};
+use crate::linear::{Activation, Linear, stack, through};
 #[cfg(feature = "flex")]
 use crate::torso::at_decisions;
 
@@ -61,12 +60,7 @@ impl Mlp {
         dropout: Option<Dropout>,
         init: &mut Init<'_, R>,
     ) -> Self {
-        let mut n_inputs = config.window_tokens * embedding_width;
-        let mut layers = Vec::with_capacity(config.hidden.len());
-        for &width in &config.hidden {
-            layers.push(Linear::new(n_inputs, width, 6.0, init));
-            n_inputs = width;
-        }
+        let layers = stack(config.window_tokens * embedding_width, &config.hidden, init);
         Self { layers, dropout, window_tokens: config.window_tokens }
     }
 
@@ -175,9 +169,7 @@ impl Mlp {
 
     /// From the outputs of the first layer on.
     fn later_layers(&self, outputs: Tensor<2>) -> Tensor<2> {
-        self.layers[1..]
-            .iter()
-            .fold(outputs, |below, layer| layer.forward(dropped(self.dropout.as_ref(), below), Activation::Relu))
+        through(&self.layers[1..], self.dropout.as_ref(), outputs)
     }
 }
 

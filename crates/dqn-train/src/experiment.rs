@@ -129,6 +129,10 @@ impl Experiment {
             (None, Some(game)) => Self::of_game(config, game, tokenizer)?,
             (None, None) => Self::without_text(config)?,
         };
+        if let EpisodeSource::Log { path, .. } = &experiment.config.training.source {
+            let both = format!("{} {}", experiment.fingerprint, fingerprint_of(path)?);
+            experiment.fingerprint = blake3::hash(both.as_bytes()).to_hex().to_string();
+        }
         experiment.take_from_other_runs(device)?;
         experiment.narrow_to_candidates();
         Ok(experiment)
@@ -210,11 +214,9 @@ impl Experiment {
                 config.tokenizer.train(&pieces.concat())?
             }
         };
-        let unread = |source| TrainError::Read { path: path.clone(), source };
-        let mut hasher = blake3::Hasher::new();
-        hasher.update_reader(std::fs::File::open(&path).map_err(unread)?).map_err(unread)?;
+        let fingerprint = fingerprint_of(&path)?;
         let texts = Split::ALL.into_iter().map(|split| (split, responses.texts(split))).collect();
-        let mut text = TextData::of_parts(&texts, tokenizer, hasher.finalize().to_hex().to_string())?;
+        let mut text = TextData::of_parts(&texts, tokenizer, fingerprint)?;
         let actions = actions::table(&config.actions, &mut text)?;
         let part = |split| Ok((split, responses.part(split, &text.tokenizer, &actions, max_tokens)?));
         let parts = Split::ALL.into_iter().map(part).collect::<Result<HashMap<_, _>, TrainError>>()?;
@@ -246,10 +248,6 @@ impl Experiment {
         texts.iter().for_each(|text| {
             hasher.update(text.as_bytes());
         });
-        if let EpisodeSource::Log { path, .. } = &config.training.source {
-            let unread = |source| TrainError::Read { path: path.clone(), source };
-            hasher.update_reader(std::fs::File::open(path).map_err(unread)?).map_err(unread)?;
-        }
         let (vocab, actions) = (tokenizer.vocab().clone(), prototype.actions().clone());
         let experiment = Self::of_actions(config, vocab, actions)?;
         let fingerprint = hasher.finalize().to_hex().to_string();
@@ -734,6 +732,14 @@ pub struct HumanEpisodes {
     pub episodes: Vec<Trajectory>,
     /// Starts from which people wrote nothing that fits the limit and the actions.
     pub n_left_out: usize,
+}
+
+/// blake3 of a file, in hexadecimal.
+fn fingerprint_of(path: &Path) -> Result<String, TrainError> {
+    let unread = |source| TrainError::Read { path: path.to_owned(), source };
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(std::fs::File::open(path).map_err(unread)?).map_err(unread)?;
+    Ok(hasher.finalize().to_hex().to_string())
 }
 
 /// What a policy that decodes so is called.

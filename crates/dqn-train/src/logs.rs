@@ -60,6 +60,8 @@ pub(crate) struct LogStream<'a> {
     reader: LogReader<BufReader<File>>,
     /// Episodes of the present pass that were kept.
     n_kept_in_pass: u64,
+    /// The highest return so far.
+    highest: f32,
     /// Episodes handed out.
     n_read: u64,
 }
@@ -79,7 +81,7 @@ impl<'a> LogStream<'a> {
         let reader = LogReader::open(path, on_fault)?;
         let least = least.map_or(f32::NEG_INFINITY, |least| least as f32);
         let translator = LogTranslator::new(tokenizer, actions);
-        Ok(Self { path, on_fault, least, translator, reader, n_kept_in_pass: 0, n_read: 0 })
+        Ok(Self { path, on_fault, least, translator, reader, n_kept_in_pass: 0, highest: f32::NEG_INFINITY, n_read: 0 })
     }
 
     /// Episodes handed out so far.
@@ -99,12 +101,12 @@ impl<'a> LogStream<'a> {
                     self.n_read += 1;
                     return Ok(episode);
                 }
-                Some(_) => {}
+                Some(episode) => self.highest = self.highest.max(episode.episode_return()),
                 None if self.n_kept_in_pass == 0 => {
                     return Err(TrainError::NothingKept {
                         n_episodes: self.reader.n_episodes() as usize,
                         min_return: f64::from(self.least),
-                        highest: f64::NAN,
+                        highest: f64::from(self.highest),
                     });
                 }
                 None => {
@@ -115,8 +117,8 @@ impl<'a> LogStream<'a> {
         }
     }
 
-    /// Whether the present pass has just begun anew.
-    pub(crate) fn passes(&self) -> bool {
+    /// Whether the last episode was the first of a pass after the first one.
+    pub(crate) fn began_anew(&self) -> bool {
         self.n_kept_in_pass == 1 && self.n_read > 1
     }
 }

@@ -119,7 +119,7 @@ impl<'a> Training<'a> {
         let mut n_steps = 0;
         while n_steps < capacity {
             let episode = stream.next()?;
-            if stream.passes() {
+            if stream.began_anew() {
                 // The log is shorter than replay: it is all there, once.
                 self.replay.push(episode);
                 break;
