@@ -2,7 +2,7 @@
 
 use dqn_core::{QNetwork, Window};
 use dqn_env::game::{Game, GamePlayer};
-use dqn_mdp::{ActionId, Outcome, Seed, Start, Trajectory};
+use dqn_mdp::{ActionId, Environment, Outcome, Seed, Start, Trajectory};
 use dqn_model::TextQNetwork;
 use serde::{Deserialize, Serialize};
 
@@ -19,8 +19,9 @@ pub struct Diagnostics {
     pub over_estimation: Option<f64>,
     /// Mean difference of the highest and the second highest value of the allowed actions.
     pub action_gap: Option<f64>,
-    /// Share of pairs of a state and another action in which the expert's action has the higher value (Snell et al. 2022,
-    /// section 5). Absent where there is no expert.
+    /// Share of pairs of a state in the expert's own episodes and another action in which the expert's action has the
+    /// higher value (Snell et al. 2022, section 5). The states are the same for every policy. Absent where there is no
+    /// expert.
     pub rank_accuracy: Option<f64>,
     /// Share of actions that were not allowed.
     pub masked_fraction: f64,
@@ -29,60 +30,43 @@ pub struct Diagnostics {
 /// Episodes whose values are asked for together.
 const CHUNK: usize = 64;
 
-/// Measures the values of `network` in the states of `episodes`; `experts` names the expert's action in each state, for
-/// each episode, or is empty.
+/// Measures the values of `network` in the states of `episodes`, and how they rank the actions of `expert`, the episodes of
+/// an expert, which may be none.
 pub(crate) fn diagnose(
     experiment: &Experiment,
     network: &TextQNetwork,
     episodes: &[Trajectory],
-    experts: &[Vec<ActionId>],
+    expert: &[Trajectory],
 ) -> Diagnostics {
-    let builder = experiment.batch_builder();
-    let (n_actions, scale) = (experiment.actions.len(), experiment.config.learner.reward_scale);
+    let (discount, scale) = (experiment.config.learner.discount, experiment.config.learner.reward_scale);
     let (mut taken, mut errors, mut gaps) = (Mean::default(), Mean::default(), Mean::default());
     let (mut ranks, mut masked) = (Mean::default(), Mean::default());
-    for (chunk, episodes) in episodes.chunks(CHUNK).enumerate() {
-        let window = |trajectory| Window { trajectory, start: 0, len: Trajectory::len(trajectory) };
-        let windows: Vec<Window<'_>> = episodes.iter().filter(|episode| !episode.is_empty()).map(window).collect();
-        if windows.is_empty() {
-            continue;
+    for_each_state(experiment, network, episodes, |episode, step, q| {
+        let value = f64::from(q[episode.actions[step].index()]) / scale;
+        taken.add(value);
+        if episode.outcome == Outcome::Terminated {
+            errors.add(value - discounted_return(&episode.rewards[step..], discount));
         }
-        let batch = builder.build(&windows, None);
-        let n_states = batch.n_states;
-        let batch = batch.upload(&network.device());
-        let q = network.q_values(network.features(&batch.input));
-        let q: Vec<f32> = q.into_data().convert::<f32>().try_to_vec().expect("Q-values are 32-bit floats");
-        for (row, window) in windows.iter().enumerate() {
-            let episode = window.trajectory;
-            let returns = discounted_returns(&episode.rewards, experiment.config.learner.discount);
-            for (step, (&action, &follows)) in episode.actions.iter().zip(&returns).enumerate() {
-                let q = &q[(row * n_states + step) * n_actions..][..n_actions];
-                let value = f64::from(q[action.index()]) / scale;
-                taken.add(value);
-                if episode.outcome == Outcome::Terminated {
-                    errors.add(value - follows);
-                }
-                let allowed = &episode.allowed[step];
-                masked.add(1.0 - allowed.count(n_actions) as f64 / n_actions as f64);
-                let mut best = [f32::NEG_INFINITY; 2];
-                for action in allowed.iter(n_actions) {
-                    let value = q[action.index()];
-                    if value > best[0] {
-                        best = [value, best[0]];
-                    } else if value > best[1] {
-                        best[1] = value;
-                    }
-                }
-                if best[1].is_finite() {
-                    gaps.add(f64::from(best[0] - best[1]) / scale);
-                }
-                if let Some(expert) = experts.get(chunk * CHUNK + row).and_then(|experts| experts.get(step)) {
-                    let others = allowed.iter(n_actions).filter(|action| action != expert);
-                    others.for_each(|other| ranks.add(f64::from(u8::from(q[expert.index()] > q[other.index()]))));
-                }
+        let allowed = &episode.allowed[step];
+        masked.add(1.0 - allowed.count(q.len()) as f64 / q.len() as f64);
+        let mut best = [f32::NEG_INFINITY; 2];
+        for action in allowed.iter(q.len()) {
+            let value = q[action.index()];
+            if value > best[0] {
+                best = [value, best[0]];
+            } else if value > best[1] {
+                best[1] = value;
             }
         }
-    }
+        if best[1].is_finite() {
+            gaps.add(f64::from(best[0] - best[1]) / scale);
+        }
+    });
+    for_each_state(experiment, network, expert, |episode, step, q| {
+        let best = episode.actions[step];
+        let others = episode.allowed[step].iter(q.len()).filter(|&action| action != best);
+        others.for_each(|other| ranks.add(f64::from(u8::from(q[best.index()] > q[other.index()]))));
+    });
     Diagnostics {
         mean_q: taken.value().unwrap_or(0.0),
         over_estimation: errors.value(),
@@ -92,35 +76,63 @@ pub(crate) fn diagnose(
     }
 }
 
-/// What the expert of a game would do in each state of `episodes`, the first of which began at start 0.
-///
-/// # Errors
-/// When the game refuses a start.
-pub(crate) fn expert_actions(game: &mut dyn Game, episodes: &[Trajectory]) -> Result<Vec<Vec<ActionId>>, TrainError> {
-    let mut rng = Seed(0).stream("expert");
-    let mut all = Vec::with_capacity(episodes.len());
-    for (start, episode) in episodes.iter().enumerate() {
-        game.reset(Start::Indexed(start))?;
-        let mut suggested = Vec::with_capacity(episode.len());
-        for &action in &episode.actions {
-            suggested.push(ActionId(game.suggest(GamePlayer::Expert {}, &mut rng) as u32));
-            let command = game.commands()[action.index()].clone();
-            game.act(&command);
+/// Calls `visit` with each step of `episodes` and the values of all actions in the state before it.
+fn for_each_state(
+    experiment: &Experiment,
+    network: &TextQNetwork,
+    episodes: &[Trajectory],
+    mut visit: impl FnMut(&Trajectory, usize, &[f32]),
+) {
+    let builder = experiment.batch_builder();
+    let n_actions = experiment.actions.len();
+    for episodes in episodes.chunks(CHUNK) {
+        let whole = |trajectory| Window { trajectory, start: 0, len: Trajectory::len(trajectory) };
+        let windows: Vec<Window<'_>> = episodes.iter().filter(|episode| !episode.is_empty()).map(whole).collect();
+        if windows.is_empty() {
+            continue;
         }
-        all.push(suggested);
+        let batch = builder.build(&windows, None);
+        let n_states = batch.n_states;
+        let batch = batch.upload(&network.device());
+        let q = network.q_values(network.features(&batch.input));
+        let q: Vec<f32> = q.into_data().convert::<f32>().try_to_vec().expect("Q-values are 32-bit floats");
+        for (row, window) in windows.iter().enumerate() {
+            for step in 0..window.len {
+                visit(window.trajectory, step, &q[(row * n_states + step) * n_actions..][..n_actions]);
+            }
+        }
     }
-    Ok(all)
 }
 
-/// The discounted sum of the rewards from each step on.
-fn discounted_returns(rewards: &[f32], discount: f64) -> Vec<f64> {
-    let mut returns = vec![0.0; rewards.len()];
-    let mut follows = 0.0;
-    for (place, &reward) in returns.iter_mut().zip(rewards).rev() {
-        follows = f64::from(reward) + discount * follows;
-        *place = follows;
+/// The episodes of the game's expert from the first `n_starts` starts, as the learner would have met them.
+///
+/// # Errors
+/// When the game refuses a start, or the environment an action.
+pub(crate) fn expert_episodes(
+    game: &mut dyn Game,
+    environment: &mut dyn Environment,
+    n_starts: usize,
+) -> Result<Vec<Trajectory>, TrainError> {
+    let mut rng = Seed(0).stream("expert");
+    let mut played = Vec::with_capacity(n_starts);
+    for start in (0..n_starts).map(Start::Indexed) {
+        game.reset(start)?;
+        let mut episode = Trajectory::begin(environment.reset(start)?, environment.allowed());
+        while !episode.outcome.is_end() {
+            let index = game.suggest(GamePlayer::Expert {}, &mut rng);
+            let command = game.commands()[index].clone();
+            game.act(&command);
+            let action = ActionId(index as u32);
+            episode.push(action, &environment.step(action)?, environment.allowed());
+        }
+        played.push(episode);
     }
-    returns
+    Ok(played)
+}
+
+/// The discounted sum of `rewards`.
+fn discounted_return(rewards: &[f32], discount: f64) -> f64 {
+    rewards.iter().rev().fold(0.0, |follows, &reward| f64::from(reward) + discount * follows)
 }
 
 /// A mean that grows.
@@ -147,8 +159,8 @@ mod tests {
 
     #[test]
     fn returns_are_discounted_from_the_end() {
-        assert_eq!(discounted_returns(&[1.0, 0.0, 4.0], 0.5), [2.0, 2.0, 4.0]);
-        assert_eq!(discounted_returns(&[1.0, 2.0], 0.0), [1.0, 2.0]);
-        assert_eq!(discounted_returns(&[1.0, 2.0], 1.0), [3.0, 2.0]);
+        assert_eq!(discounted_return(&[1.0, 0.0, 4.0], 0.5), 2.0);
+        assert_eq!(discounted_return(&[1.0, 2.0], 0.0), 1.0);
+        assert_eq!(discounted_return(&[], 0.5), 0.0);
     }
 }

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 use crate::config::PriorConfig;
-use crate::diagnostics::{Diagnostics, diagnose, expert_actions};
+use crate::diagnostics::{Diagnostics, diagnose, expert_episodes};
 use crate::experiment::{Experiment, HumanEpisodes, Task};
 use crate::logs::BehaviorData;
 use crate::play::{Narrowing, NetworkPlayer, Player, ScriptedPlayer, View, play};
@@ -180,22 +180,25 @@ impl<'a> Evaluator<'a> {
         Ok((Evaluation { score: mean_score(&self.scores), unjudged, ..self.measure(name, &episodes)? }, episodes))
     }
 
-    /// What the values of a network are like in the states of its `episodes`, which began at the first starts.
+    /// What the values of a network are like in the states of its `episodes`, and in those of a game's expert.
     ///
     /// Where texts are written freely there is no telling: each is long, and nothing is known of the other actions.
     ///
     /// # Errors
-    /// When the game refuses a start.
+    /// When the game refuses a start, or the environment an action.
     pub fn diagnose(&self, network: &TextQNetwork, episodes: &[Trajectory]) -> Result<Option<Diagnostics>, TrainError> {
         let is_values = !matches!(self.experiment.config.learner.objective, Objective::Imitation {});
         if self.task.prompts.is_some() || !is_values {
             return Ok(None);
         }
-        let experts = match self.experiment.game() {
-            Some(mut game) if self.experiment.plays_whole_commands() => expert_actions(&mut *game, episodes)?,
+        let expert = match self.experiment.game() {
+            Some(mut game) if self.experiment.plays_whole_commands() => {
+                let mut environment = self.task.environments(1)?.remove(0);
+                expert_episodes(&mut *game, &mut *environment, self.n_episodes)?
+            }
             _ => Vec::new(),
         };
-        Ok(Some(diagnose(self.experiment, network, episodes, &experts)))
+        Ok(Some(diagnose(self.experiment, network, episodes, &expert)))
     }
 
     /// How `network` ranks the logged responses to the prompts of the split, where the task is a log of responses.
