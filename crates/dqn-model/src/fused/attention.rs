@@ -173,28 +173,56 @@ vectorized! {
             *score = dot(query, &keys[place * stride..]) + mask;
         }
         // A comparison passes over `NaN`; the exponential and the sum pass it on.
-        let highest = scores.iter().fold(f32::MIN, |highest, &score| if score > highest { score } else { highest });
+        let highest = fold(scores, f32::MIN, |highest, score| if score > highest { score } else { highest });
         for score in scores.iter_mut() {
             *score = exp::<FUSED>(*score - highest);
         }
-        let scale = 1.0 / scores.iter().sum::<f32>();
-        gathered.fill(0.0);
+        let scale = 1.0 / fold(scores, 0.0, |sum, score| sum + score);
+        let (blocks, rest) = gathered.as_chunks_mut::<LANES>();
+        let width = LANES * blocks.len();
+        for (index, block) in blocks.iter_mut().enumerate() {
+            // The sums of a block stay in registers while the places pass by.
+            let mut sums = [0.0; LANES];
+            for (place, weight) in scores.iter().enumerate() {
+                add_scaled(&mut sums, *weight, &values[place * stride + LANES * index..]);
+            }
+            *block = sums.map(|sum| sum * scale);
+        }
+        rest.fill(0.0);
         for (place, weight) in scores.iter().enumerate() {
-            let weight = weight * scale;
-            gathered.iter_mut().zip(&values[place * stride..]).for_each(|(sum, value)| *sum += weight * value);
+            add_scaled(rest, weight * scale, &values[place * stride + width..]);
         }
     }
+}
+
+/// Numbers that a loop handles together.
+const LANES: usize = 16;
+
+#[inline(always)]
+fn add_scaled(sums: &mut [f32], weight: f32, row: &[f32]) {
+    sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += weight * value);
+}
+
+/// All numbers of a row in one, each lane for itself first.
+#[inline(always)]
+fn fold(row: &[f32], start: f32, merge: impl Fn(f32, f32) -> f32) -> f32 {
+    let (blocks, rest) = row.as_chunks::<LANES>();
+    let mut lanes = [start; LANES];
+    for block in blocks {
+        lanes.iter_mut().zip(block).for_each(|(lane, &number)| *lane = merge(*lane, number));
+    }
+    lanes.iter().chain(rest).fold(start, |merged, &number| merge(merged, number))
 }
 
 /// The product of a row with the beginning of another, in an order that vector registers can follow.
 #[inline(always)]
 fn dot(row: &[f32], other: &[f32]) -> f32 {
-    const LANES: usize = 8;
+    let ((blocks, rest), (other, of_rest)) = (row.as_chunks::<LANES>(), other[..row.len()].as_chunks::<LANES>());
     let mut sums = [0.0; LANES];
-    for (row, other) in row.chunks(LANES).zip(other.chunks(LANES)) {
+    for (row, other) in blocks.iter().zip(other) {
         sums.iter_mut().zip(row.iter().zip(other)).for_each(|(sum, (x, y))| *sum += x * y);
     }
-    sums.iter().sum()
+    sums.iter().sum::<f32>() + rest.iter().zip(of_rest).map(|(x, y)| x * y).sum::<f32>()
 }
 
 /// The gradient of the input, `[batch, time, 3 * width]`.
