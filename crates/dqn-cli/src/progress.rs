@@ -222,7 +222,10 @@ fn is_line_due(elapsed: Duration, fraction: f64) -> bool {
 
 fn evaluated(evaluation: &Evaluation) -> String {
     let figures = [
-        Some(format!("return {}", table::interval(evaluation.episode_return))),
+        Some(match evaluation.unjudged {
+            true => format!("{:.1} tokens, not judged", evaluation.n_steps),
+            false => format!("return {}", table::interval(evaluation.episode_return)),
+        }),
         evaluation.form_kept.map(|share| format!("form kept {}", table::percent(share))),
         evaluation.policy_perplexity.map(|perplexity| format!("policy perplexity {perplexity:.1}")),
         evaluation.reference_perplexity.map(|perplexity| format!("judge perplexity {perplexity:.1}")),
