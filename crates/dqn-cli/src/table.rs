@@ -8,7 +8,7 @@ use dqn_train::stats::Interval;
 /// A column: its head and its cells, where there is something to show.
 type Column = (&'static str, fn(&Evaluation) -> Option<String>);
 
-const COLUMNS: [Column; 17] = [
+const COLUMNS: [Column; 18] = [
     ("return [95 % interval]", |row| (!row.unjudged).then(|| interval(row.episode_return))),
     ("value and reward, rank correlation", |row| row.held_out?.value_correlation.map(|value| format!("{value:.3}"))),
     ("policy and reward", |row| row.held_out.map(|found| format!("{:.3}", found.policy_correlation))),
@@ -27,6 +27,7 @@ const COLUMNS: [Column; 17] = [
     ("distinct-2", |row| row.distinct_2.map(|value| format!("{value:.3}"))),
     ("unique", |row| row.unique.map(percent)),
     ("copied 5-grams", |row| row.copied_5.map(percent)),
+    ("taken for human", |row| row.taken_for_human.map(percent)),
     ("steps", |row| Some(format!("{:.1}", row.n_steps))),
 ];
 
@@ -109,6 +110,7 @@ pub(crate) mod tests {
             distinct_2: None,
             unique: None,
             copied_5: None,
+            taken_for_human: None,
             n_steps: 4.0,
             n_episodes: 2,
             seed: 0,

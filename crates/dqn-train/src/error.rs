@@ -247,6 +247,12 @@ pub enum TrainError {
         /// How many texts there are.
         n_texts: usize,
     },
+    /// A discriminator has nothing to tell the policy's texts from.
+    #[error(
+        "discriminator: none of the training texts can be written with the actions of the task within \
+         environment.max_tokens; add single tokens to the actions or raise the limit"
+    )]
+    NoHumanTexts,
     /// A log has too few distinct prompts for all parts.
     #[error(
         "{}: {n_prompts} distinct prompts are too few: none is left for the part {part}, whose share is {share}; log more, or \
@@ -357,6 +363,7 @@ impl TrainError {
             | TrainError::NoPromptLines { .. }
             | TrainError::NoActions { .. }
             | TrainError::NothingToImitate { .. }
+            | TrainError::NoHumanTexts
             | TrainError::NothingKept { .. }
             | TrainError::TooFewPrompts { .. }
             | TrainError::Log(_)

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use burn::tensor::Device;
 use burn::tensor::Tensor;
 use burn::tensor::activation::log_softmax;
 use dqn_core::batch::DeviceBatch;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::TrainError;
 use crate::config::PriorConfig;
 use crate::diagnostics::{Diagnostics, diagnose, expert_episodes};
+use crate::discriminator::taken_for_human;
 use crate::experiment::{Experiment, HumanEpisodes, Task};
 use crate::logs::BehaviorData;
 use crate::play::{Narrowing, NetworkPlayer, Player, ScriptedPlayer, View, play};
@@ -70,6 +72,10 @@ pub struct Evaluation {
     pub unique: Option<f64>,
     /// Share of 5-grams that stand in the training text.
     pub copied_5: Option<f64>,
+    /// Share of held-out texts that a fresh classifier takes for people's, .5 where it cannot tell them apart; see
+    /// [`taken_for_human`](crate::discriminator::taken_for_human).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_for_human: Option<f64>,
     /// Mean number of steps of an episode.
     pub n_steps: f64,
     /// Number of episodes.
@@ -104,6 +110,8 @@ pub struct Evaluator<'a> {
     n_episodes: usize,
     /// What the game says of the episodes played last.
     scores: Vec<f64>,
+    /// Where a classifier learns to tell the texts from people's, if at all.
+    classifies_on: Option<Device>,
 }
 
 impl<'a> Evaluator<'a> {
@@ -126,7 +134,14 @@ impl<'a> Evaluator<'a> {
             copies,
             n_episodes: n_episodes.min(n_starts),
             scores: Vec::new(),
+            classifies_on: None,
         })
+    }
+
+    /// Measures texts with a classifier, too, where the experiment asks for one.
+    pub fn classifying(mut self, device: Device) -> Self {
+        self.classifies_on = (self.experiment.config.evaluation.classifier_updates > 0).then_some(device);
+        self
     }
 
     /// Number of episodes of one evaluation.
@@ -349,6 +364,7 @@ impl<'a> Evaluator<'a> {
             distinct_2: None,
             unique: None,
             copied_5: None,
+            taken_for_human: None,
             n_steps,
             n_episodes: returns.len(),
             returns,
@@ -400,6 +416,11 @@ impl<'a> Evaluator<'a> {
         };
         let terms = names.iter().enumerate().map(|(index, name)| (name.clone(), mean_term(index))).collect();
         let (bleu, bleu_signature) = self.bleu(episodes)?.unzip();
+        let classify = |device| {
+            let n_updates = experiment.config.evaluation.classifier_updates;
+            taken_for_human(experiment, &self.task, episodes, n_updates, device)
+        };
+        let taken_for_human = self.classifies_on.as_ref().filter(|_| is_text).map(classify).transpose()?.flatten();
         let n_steps = episodes.iter().map(|episode| episode.len() as f64).sum::<f64>() / episodes.len() as f64;
         Ok(Evaluation {
             terms,
@@ -420,6 +441,7 @@ impl<'a> Evaluator<'a> {
                 let texts: Vec<&[TokenId]> = episodes.iter().map(|episode| &episode.tokens[1..]).collect();
                 copies.copied_fraction(&texts)
             }),
+            taken_for_human,
             ..self.of_returns(name, returns, n_steps)
         })
     }

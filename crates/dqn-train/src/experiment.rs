@@ -23,6 +23,7 @@ use crate::candidates::{Candidates, OfCandidates};
 use crate::config::{
     CandidatesConfig, EpisodeSource, ExperimentConfig, InitialParameters, PositionConfig, PriorConfig,
 };
+use crate::discriminator;
 use crate::logs::{self, BehaviorData, LogStream, Logs};
 use crate::other_run::{NetworkPrior, OtherRun};
 use crate::play::play;
@@ -190,6 +191,9 @@ impl Experiment {
         // Faults of the reward are found before anything is learned.
         let reward = experiment.reward(&experiment.task(Split::Train)?)?;
         experiment.reward_names = reward.as_ref().map(RewardSum::names).unwrap_or_default();
+        experiment
+            .reward_names
+            .extend(experiment.config.discriminator.as_ref().map(|_| discriminator::TERM.to_owned()));
         Ok(experiment)
     }
 

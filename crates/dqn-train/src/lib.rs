@@ -11,6 +11,7 @@ pub mod builtin;
 mod candidates;
 pub mod config;
 mod diagnostics;
+pub mod discriminator;
 mod error;
 pub mod evaluation;
 pub mod experiment;

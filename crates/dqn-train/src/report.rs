@@ -89,7 +89,8 @@ pub fn evaluate(
     report.fitted_temperature = validation.as_ref().zip(fitted).map(|(found, index)| found.temperatures[index]);
     let stopped = || stop.load(Ordering::SeqCst);
     for &split in splits {
-        let mut evaluator = Evaluator::new(experiment, split, experiment.config.evaluation.n_episodes)?;
+        let evaluator = Evaluator::new(experiment, split, experiment.config.evaluation.n_episodes)?;
+        let mut evaluator = evaluator.classifying(network.device());
         report.rows.extend(evaluator.baselines()?);
         let (before, before_episodes) = evaluator.network(BEFORE, &untrained, policies[0].policy)?;
         report.rows.push(before);

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 use crate::config::{EpisodeSource, ExperimentConfig, Metric};
+use crate::discriminator::DiscriminatorStats;
 use crate::evaluation::{Evaluation, Evaluator, PolicyPerplexity};
 use crate::experiment::Experiment;
 use crate::report::{Report, acting_temperature, evaluate, reported};
@@ -327,6 +328,11 @@ impl Runner<'_> {
             }
             let n_steps: usize = episodes.iter().map(Trajectory::len).sum();
             scalars.insert("speed/acting_steps_per_second".to_owned(), n_steps as f64 / round.acting_seconds);
+        }
+        if let Some(DiscriminatorStats { loss, mean_log_odds, taken_for_human }) = round.discriminator {
+            scalars.extend(loss.map(|loss| ("discriminator/loss".to_owned(), loss)));
+            scalars.insert("discriminator/mean_log_odds".to_owned(), mean_log_odds);
+            scalars.insert("discriminator/taken_for_human".to_owned(), taken_for_human);
         }
         scalars.insert("explore/value".to_owned(), self.experiment.exploration_value(training.progress()));
         if !round.updates.is_empty() {

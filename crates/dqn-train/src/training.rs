@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 use crate::config::{EpisodeSource, ExperimentConfig, FilterConfig};
+use crate::discriminator::{Discriminator, DiscriminatorStats};
 use crate::experiment::{Experiment, HumanEpisodes};
 use crate::logs::LogStream;
 use crate::play::{NetworkPlayer, play};
@@ -30,6 +31,8 @@ use crate::play::{NetworkPlayer, play};
 pub struct Round {
     /// The episodes played, judged.
     pub episodes: Vec<Trajectory>,
+    /// What the episodes taught the discriminator, where there is one.
+    pub discriminator: Option<DiscriminatorStats>,
     /// The updates made.
     pub updates: Vec<UpdateStats>,
     /// Seconds spent playing.
@@ -45,6 +48,7 @@ pub struct Training<'a> {
     acting: TextQNetwork,
     environments: Vec<Box<dyn Environment>>,
     reward: Option<RewardSum>,
+    discriminator: Option<Discriminator>,
     builder: BatchBuilder,
     replay: Replay,
     /// The log, where it is read as learning goes on.
@@ -102,6 +106,7 @@ impl<'a> Training<'a> {
             learner,
             environments: task.environments(config.training.parallel_episodes)?,
             reward,
+            discriminator: Discriminator::new(experiment, &task, device)?,
             builder: experiment.batch_builder(),
             replay,
             stream: experiment.log_stream()?,
@@ -182,7 +187,7 @@ impl<'a> Training<'a> {
             Some(after) => self.state.progress.updates >= after,
             None => !training.is_offline(),
         };
-        let episodes = if plays { self.act()? } else { Vec::new() };
+        let (episodes, discriminator) = if plays { self.act()? } else { (Vec::new(), None) };
         self.replay.begin_round();
         for episode in &episodes {
             self.state.progress.steps += episode.len() as u64;
@@ -201,11 +206,11 @@ impl<'a> Training<'a> {
             }
             self.acting = self.learner.acting().decoding(self.experiment.decoding());
         }
-        Ok(Round { episodes, updates, acting_seconds, learning_seconds: begin.elapsed().as_secs_f64() })
+        Ok(Round { episodes, discriminator, updates, acting_seconds, learning_seconds: begin.elapsed().as_secs_f64() })
     }
 
     /// Steps 2 to 5: encode, select, act, score.
-    fn act(&mut self) -> Result<Vec<Trajectory>, TrainError> {
+    fn act(&mut self) -> Result<(Vec<Trajectory>, Option<DiscriminatorStats>), TrainError> {
         let policy = self.experiment.config.exploration.policy(self.state.progress);
         let streams = &mut self.state.streams;
         let starts: Vec<Start> =
@@ -220,7 +225,13 @@ impl<'a> Training<'a> {
         if let Some(reward) = &mut self.reward {
             reward.judge(&mut episodes)?;
         }
-        Ok(episodes)
+        let stats = match &mut self.discriminator {
+            Some(discriminator) => {
+                Some(discriminator.round(&mut episodes, self.state.streams.stream("discriminator"))?)
+            }
+            None => None,
+        };
+        Ok((episodes, stats))
     }
 
     /// Steps 6 and 7: target, loss and update, sync.
@@ -247,6 +258,9 @@ impl<'a> Training<'a> {
     /// When a part cannot be written.
     pub fn save(&self) -> Result<BTreeMap<String, Vec<u8>>, TrainError> {
         let mut parts = self.learner.save()?;
+        if let Some(discriminator) = &self.discriminator {
+            parts.extend(discriminator.save()?);
+        }
         let internal = |what: &str, error: String| TrainError::Internal { message: format!("{what}: {error}") };
         let state = serde_json::to_vec(&self.state).map_err(|error| internal("saving the state", error.to_string()))?;
         parts.insert(STATE.to_owned(), state);
@@ -276,6 +290,9 @@ impl<'a> Training<'a> {
             false => None,
         };
         self.learner.load(parts)?;
+        if let Some(discriminator) = &mut self.discriminator {
+            discriminator.load(parts)?;
+        }
         self.state = state;
         if let Some(stream) = &mut self.stream {
             // Replay is what was read last; reading it all again makes it so.

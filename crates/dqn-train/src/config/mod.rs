@@ -32,6 +32,7 @@ use serde::{Deserialize, Serialize};
 pub use check::Problem;
 
 use crate::TrainError;
+use crate::discriminator::DiscriminatorConfig;
 
 /// An experiment: a text, a task on it, a network and how it learns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -70,6 +71,9 @@ pub struct ExperimentConfig {
     /// What is rewarded, for environments that give no reward of their own.
     #[serde(default)]
     pub reward: Option<RewardConfig>,
+    /// A reward for texts that a network takes for people's, while that network learns to tell them apart.
+    #[serde(default)]
+    pub discriminator: Option<DiscriminatorConfig>,
     /// A policy known beforehand, for KL control, exploration and decoding.
     #[serde(default)]
     pub prior: Option<PriorConfig>,
@@ -524,6 +528,10 @@ pub struct EvaluationConfig {
     pub seed: u64,
     /// How texts are divided into words for BLEU.
     pub bleu_tokenizer: BleuTokenizer,
+    /// Updates of a fresh network that learns, after training, to tell half of the texts of each policy from those that
+    /// people wrote, and is asked about the other half; 0 for none.
+    #[schemars(range(min = 0, max = 1000000))]
+    pub classifier_updates: u64,
     /// Samples shown before and after learning.
     #[schemars(range(min = 0, max = 1000))]
     pub n_samples: usize,
@@ -537,6 +545,7 @@ impl Default for EvaluationConfig {
             n_episodes_while_training: 128,
             seed: 0,
             bleu_tokenizer: BleuTokenizer::Char,
+            classifier_updates: 0,
             n_samples: 6,
         }
     }
@@ -642,6 +651,23 @@ impl ExperimentConfig {
         }
         if !is_generation && self.reward.as_ref().is_some_and(|reward| !reward.terms.is_empty()) {
             fault("reward.terms", "terms".to_owned(), "this environment gives its own reward; remove the terms");
+        }
+        if let Some(discriminator) = &self.discriminator {
+            if !is_generation || !matches!(self.training.source, EpisodeSource::Play) {
+                let why = "it tells texts of people from those of a policy: it needs environment.kind = \"generation\" and \
+                           training.source = \"play\"";
+                fault("discriminator", "a table".to_owned(), why);
+            }
+            if let Some(network) = &discriminator.network
+                && network.distribution != Distribution::Mean
+            {
+                let why = "it answers with probabilities and not with returns: use \"mean\"";
+                fault("discriminator.network.distribution", "a distribution".to_owned(), why);
+            }
+        }
+        if self.evaluation.classifier_updates > 0 && !is_generation {
+            let why = "only the task generation has texts that people wrote: use 0";
+            fault("evaluation.classifier_updates", self.evaluation.classifier_updates.to_string(), why);
         }
         if self.learner.bootstrap.needs_prior() && self.prior.is_none() {
             fault("learner.bootstrap", "kl".to_owned(), "KL control needs a [prior] section");
