@@ -38,7 +38,7 @@ struct Scores {
 }
 
 fn golden() -> Golden {
-    let golden: Golden = serde_json::from_str(include_str!("golden/chrf.json")).unwrap();
+    let golden: Golden = serde_json::from_str(include_str!("golden/chrf.json")).expect("the file is JSON");
     assert_eq!((golden.tool.as_str(), golden.version.as_str()), ("sacrebleu", "2.6.0"));
     golden
 }
@@ -52,10 +52,10 @@ fn close(found: f64, expected: f64) -> bool {
 }
 
 fn check(place: &str, config: ChrfConfig, hypotheses: &[&str], references: &[Vec<&str>], expected: &Scores) {
-    let chrf = Chrf::new(config).unwrap();
+    let chrf = Chrf::new(config).expect("the orders are allowed");
     assert_eq!(chrf.name(), expected.name, "{place}");
     let mut total = vec![[0; 3]; expected.statistics.len()];
-    for segment in chrf.segments(hypotheses, references).unwrap() {
+    for segment in chrf.segments(hypotheses, references).expect("lines have references") {
         assert_eq!(segment.orders.len(), total.len(), "{place}");
         for (total, order) in total.iter_mut().zip(segment.orders) {
             let OrderMatches { hypothesis, reference, matches } = order;
@@ -63,15 +63,16 @@ fn check(place: &str, config: ChrfConfig, hypotheses: &[&str], references: &[Vec
         }
     }
     assert_eq!(total, expected.statistics, "{place}");
-    let found = chrf.corpus(hypotheses, references).unwrap();
+    let found = chrf.corpus(hypotheses, references).expect("lines have references");
     assert!(close(found, expected.score), "{place}: {found}, expected {}", expected.score);
     for ((line, hypothesis), expected) in hypotheses.iter().enumerate().zip(&expected.sentences) {
-        let found = chrf.sentence(hypothesis, &references[line]).unwrap();
+        let found = chrf.sentence(hypothesis, &references[line]).expect("the line has references");
         assert!(close(found, *expected), "{place}, line {line}: {found}, expected {expected}");
     }
     // sacreBLEU does not tell beta, and its version is not ours.
     let ours = chrf.signature(expected.n_references);
-    let (ours, _) = ours.split_once(if ours.contains("|beta:") { "|beta:" } else { "|version:" }).unwrap();
+    let (ours, _) =
+        ours.split_once(if ours.contains("|beta:") { "|beta:" } else { "|version:" }).expect("a version is named");
     assert_eq!(Some(ours), expected.signature.strip_suffix("|version:2.6.0"), "{place}");
 }
 

@@ -60,7 +60,7 @@ struct Results {
 }
 
 fn golden() -> Golden {
-    let golden: Golden = serde_json::from_str(include_str!("golden/significance.json")).unwrap();
+    let golden: Golden = serde_json::from_str(include_str!("golden/significance.json")).expect("the file is JSON");
     assert_eq!((golden.tool.as_str(), golden.version.as_str()), ("sacrebleu", "2.6.0"));
     golden
 }
@@ -73,16 +73,18 @@ fn both_tests(texts: &Texts, resamples: &[Vec<usize>], swaps: &[Vec<bool>]) -> T
         let references: Vec<Vec<&str>> = texts.references.iter().map(|line| vec![line.as_str()]).collect();
         let [baseline, system] = [&texts.baseline, &texts.system].map(|lines| {
             let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-            metric.segments(&lines, &references).unwrap()
+            metric.segments(&lines, &references).expect("lines have references")
         });
-        let bootstrap = paired_bootstrap(metric, &baseline, &system, resamples.to_vec()).unwrap();
-        assert_eq!(bootstrap_interval(metric, &system, resamples.to_vec()).unwrap(), bootstrap.system_interval);
-        (bootstrap, paired_randomization(metric, &baseline, &system, swaps.to_vec()).unwrap())
+        let bootstrap = paired_bootstrap(metric, &baseline, &system, resamples.to_vec()).expect("resamples fit");
+        let interval = bootstrap_interval(metric, &system, resamples.to_vec()).expect("resamples fit");
+        assert_eq!(interval, bootstrap.system_interval);
+        let randomization = paired_randomization(metric, &baseline, &system, swaps.to_vec()).expect("swaps fit");
+        (bootstrap, randomization)
     }
     match texts.metric.as_str() {
         "bleu" => run(&Bleu::new(BleuConfig::default()), texts, resamples, swaps),
-        "chrf" => run(&Chrf::new(ChrfConfig::default()).unwrap(), texts, resamples, swaps),
-        "chrf++" => run(&Chrf::new(ChrfConfig::plus_plus()).unwrap(), texts, resamples, swaps),
+        "chrf" => run(&Chrf::new(ChrfConfig::default()).expect("the orders are allowed"), texts, resamples, swaps),
+        "chrf++" => run(&Chrf::new(ChrfConfig::plus_plus()).expect("the orders are allowed"), texts, resamples, swaps),
         "ter" => run(&Ter::new(TerConfig::default()), texts, resamples, swaps),
         other => panic!("{other} is no metric"),
     }
@@ -174,7 +176,7 @@ impl CorpusMetric for Sum {
     }
 
     fn segment(&self, hypothesis: &str, _: &[&str]) -> Number {
-        Number(hypothesis.parse().unwrap())
+        Number(hypothesis.parse().expect("the text is a number"))
     }
 
     fn corpus_score(&self, statistics: &Number) -> f64 {

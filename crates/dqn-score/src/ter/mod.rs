@@ -10,6 +10,7 @@ use std::ops::AddAssign;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use self::tokens::{reference_tokens, tokens};
 use crate::ScoreError;
 use crate::metric::{CorpusMetric, nrefs, sum, yes_no};
 
@@ -51,7 +52,7 @@ impl AddAssign<&Self> for TerStatistics {
 /// A TER score and what it is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct TerScore {
-    /// The score, in percent: 0 for equal texts, and above 100 when there are more edits than tokens to reach.
+    /// The score, in percent: 0 for equal tokens, and above 100 when there are more edits than tokens to reach.
     pub score: f64,
     /// Edits of all hypotheses.
     pub edits: u64,
@@ -67,7 +68,8 @@ pub struct TerScore {
 ///
 /// An edit inserts, deletes or replaces a token, or shifts a run of tokens to another place. Shifts are chosen greedily
 /// and the edit distance is sought near the diagonal only, both as by Tercom, so that the number of edits is not always
-/// the smallest possible.
+/// the smallest possible. sacreBLEU divides references twice, and so does this: with `normalized`, a text with `'s` in
+/// front of punctuation may need edits to reach itself.
 ///
 /// Source: Snover et al. 2006, section 3 and algorithm 1.
 #[derive(Clone, Copy, Debug)]
@@ -121,15 +123,15 @@ impl CorpusMetric for Ter {
 
     fn segment(&self, hypothesis: &str, references: &[&str]) -> TerStatistics {
         let mut ids = HashMap::new();
-        let mut words = |line: &str| -> Vec<u32> {
-            let mut id = |word| {
-                let next = ids.len() as u32;
-                *ids.entry(word).or_insert(next)
-            };
-            tokens::tokens(line, self.config).into_iter().map(&mut id).collect()
+        let mut id = |word: String| {
+            let next = ids.len() as u32;
+            *ids.entry(word).or_insert(next)
         };
-        let hypothesis = words(hypothesis);
-        let references: Vec<Vec<u32>> = references.iter().map(|reference| words(reference)).collect();
+        let hypothesis: Vec<u32> = tokens(hypothesis, self.config).into_iter().map(&mut id).collect();
+        let references: Vec<Vec<u32>> = references
+            .iter()
+            .map(|reference| reference_tokens(reference, self.config).into_iter().map(&mut id).collect())
+            .collect();
         let edits = references.iter().map(|reference| shift::n_edits(&hypothesis, reference)).min();
         let length: usize = references.iter().map(Vec::len).sum();
         TerStatistics {

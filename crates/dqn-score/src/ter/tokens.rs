@@ -17,9 +17,18 @@ pub(super) fn tokens(line: &str, config: TerConfig) -> Vec<String> {
         }
     }
     if no_punct {
-        line.retain(|char| !".,?:;!\"()".contains(char) && !(asian_support && is_asian_punctuation(char)));
+        let is_punctuation = |char| ".,?:;!\"()".contains(char) || (asian_support && is_asian_punctuation(char));
+        line.retain(|char| !is_punctuation(char));
     }
     line.split(is_space).filter(|token| !token.is_empty()).map(str::to_owned).collect()
+}
+
+/// The tokens of a reference, whose tokens are divided once more.
+///
+/// sacreBLEU does so, and with `normalized` it can make a difference: `Ann's.` turns into `ann's .`, and that into
+/// `ann 's .`. Its figures for such references are kept.
+pub(super) fn reference_tokens(line: &str, config: TerConfig) -> Vec<String> {
+    tokens(&tokens(line, config).join(" "), config)
 }
 
 fn western(line: &str) -> String {
@@ -72,5 +81,13 @@ mod tests {
         for (config, line, expected) in table {
             assert_eq!(tokens(line, config), expected, "{config:?} of {line:?}");
         }
+    }
+    #[test]
+    fn references_are_divided_twice() {
+        let config = TerConfig { normalized: true, ..TerConfig::default() };
+        assert_eq!(tokens("Ann's. &amp;lt;", config), ["ann's", ".", "<"]);
+        assert_eq!(reference_tokens("Ann's. &amp;lt;", config), ["ann", "'s", ".", "<"]);
+        assert_eq!(tokens("&amp;amp;lt;", config), ["&", "amp", ";", "lt", ";"]);
+        assert_eq!(reference_tokens("Ann's. &lt;", TerConfig::default()), ["ann's.", "&lt;"]);
     }
 }

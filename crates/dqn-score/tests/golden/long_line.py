@@ -15,7 +15,7 @@ def long_line(n_words=N_WORDS, n_different=N_DIFFERENT):
 
 
 def edited(words, moved_every=6_000):
-    """The words with one in 250 replaced, one in 400 left out, and now and then three that stand nine words later."""
+    """The words with one in 250 replaced, one in 400 left out, and three in `moved_every`, which is above 111, nine words later."""
     changed = []
     held = []
     for i, word in enumerate(words):

@@ -10,7 +10,8 @@ pub(crate) fn long_line(n_words: usize, n_different: u64) -> Vec<String> {
     (0..n_words).map(|_| next()).collect()
 }
 
-/// The words with one in 250 replaced, one in 400 left out, and now and then three that stand nine words later.
+/// The words with one in 250 replaced, one in 400 left out, and three in `moved_every`, which is above 111, nine words
+/// later.
 pub(crate) fn edited(words: &[String], moved_every: usize) -> Vec<String> {
     let (mut changed, mut held) = (Vec::new(), Vec::new());
     for (i, word) in words.iter().enumerate() {
