@@ -1,6 +1,5 @@
 //! Shifts of words that bring a hypothesis nearer to a reference.
 
-use std::cmp::Reverse;
 use std::ops::Range;
 
 use super::edit_matrix::EditMatrix;
@@ -74,7 +73,8 @@ pub(super) fn n_edits(hypothesis: &[u32], reference: &[u32]) -> u64 {
 
 /// The shift that saves the most edits, and how many it saves.
 ///
-/// Of equally good ones the longest counts, then the one of the first words, then the one to the first place.
+/// Of equally good ones the longest counts, then the one of the first words, then the one to the first place: the order in
+/// which they are tried.
 fn best_shift(matrix: &EditMatrix<'_>, n_candidates: &mut usize) -> Option<(i64, Shift)> {
     let alignment = matrix.alignment();
     let mut words = matrix.hypothesis().to_vec();
@@ -100,8 +100,7 @@ fn best_shift(matrix: &EditMatrix<'_>, n_candidates: &mut usize) -> Option<(i64,
             let distance = matrix.distance_with(&words, changed.clone());
             words[changed.clone()].copy_from_slice(&matrix.hypothesis()[changed]);
             let gain = i64::from(matrix.distance()) - i64::from(distance);
-            let rank = |(gain, shift): (i64, Shift)| (gain, shift.length, Reverse(shift.start), Reverse(shift.target));
-            if best.is_none_or(|best| rank((gain, shift)) > rank(best)) {
+            if best.is_none_or(|(most, longest): (i64, Shift)| (gain, length) > (most, longest.length)) {
                 best = Some((gain, shift));
             }
             *n_candidates += 1;
@@ -162,6 +161,16 @@ mod tests {
         ];
         for (hypothesis, reference, expected) in table {
             assert_eq!(n_edits(hypothesis, reference), expected, "{hypothesis:?} to {reference:?}");
+        }
+    }
+
+    #[test]
+    fn words_are_sought_up_to_a_distance() {
+        for (distance, expected) in [(50, 1), (51, 2)] {
+            let hypothesis: Vec<u32> = (0..80).collect();
+            let mut reference = hypothesis.clone();
+            reference[..=distance].rotate_left(1);
+            assert_eq!(n_edits(&hypothesis, &reference), expected, "a word moved by {distance}");
         }
     }
 }
