@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::ops::AddAssign;
 
 use dqn_text::TokenId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::metric::{CorpusMetric, nrefs, sum, yes_no};
 use crate::{BleuTokenizer, ScoreError};
 
 /// The order of sacreBLEU's signatures, which do not name it.
@@ -150,20 +152,7 @@ impl Bleu {
     /// # Errors
     /// [`ScoreError::NoHypotheses`], [`ScoreError::CorpusLength`] and [`ScoreError::NoReferences`].
     pub fn corpus(&self, hypotheses: &[&str], references: &[Vec<&str>]) -> Result<BleuScore, ScoreError> {
-        if hypotheses.is_empty() {
-            return Err(ScoreError::NoHypotheses);
-        }
-        if hypotheses.len() != references.len() {
-            return Err(ScoreError::CorpusLength { hypotheses: hypotheses.len(), references: references.len() });
-        }
-        if let Some(hypothesis) = references.iter().position(Vec::is_empty) {
-            return Err(ScoreError::NoReferences { hypothesis });
-        }
-        let mut matches = Matches::none(self.config.max_order);
-        for (hypothesis, references) in hypotheses.iter().zip(references) {
-            self.add(&mut matches, hypothesis, references);
-        }
-        Ok(matches.score(self.config.smoothing, self.config.effective_order))
+        Ok(sum(&self.segments(hypotheses, references)?).score(self.config.smoothing, self.config.effective_order))
     }
 
     /// The score of one hypothesis; orders longer than it are left out, whatever `effective_order` says.
@@ -171,9 +160,7 @@ impl Bleu {
     /// # Panics
     /// When `references` is empty.
     pub fn sentence(&self, hypothesis: &str, references: &[&str]) -> BleuScore {
-        let mut matches = Matches::none(self.config.max_order);
-        self.add(&mut matches, hypothesis, references);
-        matches.score(self.config.smoothing, true)
+        self.segment(hypothesis, references).score(self.config.smoothing, true)
     }
 
     /// What must be known to repeat a corpus score, in sacreBLEU's form; `None` when the number of references varies.
@@ -182,21 +169,13 @@ impl Bleu {
     /// sacreBLEU does not tell, is told as `order`.
     pub fn signature(&self, n_references: impl Into<Option<usize>>) -> String {
         let BleuConfig { tokenize, smoothing, lowercase, max_order, effective_order } = self.config;
-        let n_references = n_references.into().map_or("var".to_owned(), |n| n.to_string());
+        let nrefs = nrefs(n_references.into());
         let case = if lowercase { "lc" } else { "mixed" };
-        let effective = if effective_order { "yes" } else { "no" };
+        let effective = yes_no(effective_order);
         let smooth = smoothing.signature();
         let order = if max_order == USUAL_ORDER { String::new() } else { format!("|order:{max_order}") };
         let version = env!("CARGO_PKG_VERSION");
-        format!(
-            "nrefs:{n_references}|case:{case}|eff:{effective}|tok:{tokenize}|smooth:{smooth}{order}|version:dqn-{version}"
-        )
-    }
-
-    fn add(&self, matches: &mut Matches, hypothesis: &str, references: &[&str]) {
-        let hypothesis = self.tokens(hypothesis);
-        let references: Vec<Vec<String>> = references.iter().map(|reference| self.tokens(reference)).collect();
-        matches.add(&hypothesis, &references.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        format!("nrefs:{nrefs}|case:{case}|eff:{effective}|tok:{tokenize}|smooth:{smooth}{order}|version:dqn-{version}")
     }
 
     fn tokens(&self, line: &str) -> Vec<String> {
@@ -205,6 +184,25 @@ impl Bleu {
         } else {
             self.config.tokenize.tokenize(line)
         }
+    }
+}
+
+impl CorpusMetric for Bleu {
+    type Statistics = BleuStatistics;
+
+    fn name(&self) -> String {
+        "BLEU".to_owned()
+    }
+
+    fn segment(&self, hypothesis: &str, references: &[&str]) -> BleuStatistics {
+        let hypothesis = self.tokens(hypothesis);
+        let references: Vec<Vec<String>> = references.iter().map(|reference| self.tokens(reference)).collect();
+        let references: Vec<&[String]> = references.iter().map(Vec::as_slice).collect();
+        BleuStatistics::of(&hypothesis, &references, self.config.max_order)
+    }
+
+    fn corpus_score(&self, statistics: &BleuStatistics) -> f64 {
+        statistics.clone().score(self.config.smoothing, self.config.effective_order).score
     }
 }
 
@@ -217,32 +215,42 @@ impl Bleu {
 /// When `references` is empty or `max_order` is 0.
 pub fn token_bleu(hypothesis: &[TokenId], references: &[&[TokenId]], max_order: usize, smoothing: Smoothing) -> f64 {
     assert!(max_order > 0, "max_order must be at least 1");
-    let mut matches = Matches::none(max_order);
-    matches.add(hypothesis, references);
+    let statistics = BleuStatistics::of(hypothesis, references, max_order);
     // Rounding may put a perfect score a hair above 100.
-    (matches.score(smoothing, true).score / 100.0).min(1.0)
+    (statistics.score(smoothing, true).score / 100.0).min(1.0)
 }
 
-/// The counts of which a score is made, summed over hypotheses.
-struct Matches {
-    counts: Vec<u64>,
-    totals: Vec<u64>,
-    hypothesis_length: u64,
-    reference_length: u64,
+/// What BLEU must know of a segment, or of several after summation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BleuStatistics {
+    /// For each order the n-grams of the hypotheses that a reference has too.
+    pub counts: Vec<u64>,
+    /// For each order the n-grams of the hypotheses.
+    pub totals: Vec<u64>,
+    /// Length of the hypotheses, in tokens.
+    pub hypothesis_length: u64,
+    /// Length of the references, in tokens; of several, the one closest to the hypothesis counts.
+    pub reference_length: u64,
 }
 
-impl Matches {
-    fn none(max_order: usize) -> Self {
-        Self { counts: vec![0; max_order], totals: vec![0; max_order], hypothesis_length: 0, reference_length: 0 }
+impl AddAssign<&Self> for BleuStatistics {
+    fn add_assign(&mut self, other: &Self) {
+        for (own, other) in [(&mut self.counts, &other.counts), (&mut self.totals, &other.totals)] {
+            own.iter_mut().zip(other).for_each(|(own, other)| *own += other);
+        }
+        self.hypothesis_length += other.hypothesis_length;
+        self.reference_length += other.reference_length;
     }
+}
 
-    fn add<T: Eq + Hash>(&mut self, hypothesis: &[T], references: &[&[T]]) {
+impl BleuStatistics {
+    fn of<T: Eq + Hash>(hypothesis: &[T], references: &[&[T]], max_order: usize) -> Self {
         let length = hypothesis.len();
         // Of two references equally close in length, the shorter counts.
         let closest = references.iter().map(|reference| reference.len()).min_by_key(|&n| (n.abs_diff(length), n));
-        self.hypothesis_length += length as u64;
-        self.reference_length += closest.expect("a hypothesis has at least one reference") as u64;
-        for (n, (count, total)) in (1..).zip(self.counts.iter_mut().zip(&mut self.totals)) {
+        let closest = closest.expect("a hypothesis has at least one reference");
+        let (mut counts, mut totals) = (vec![0; max_order], vec![0; max_order]);
+        for (n, (count, total)) in (1..).zip(counts.iter_mut().zip(&mut totals)) {
             let mut allowed: HashMap<&[T], u64> = HashMap::new();
             for reference in references {
                 for (ngram, n_in_reference) in tally(reference, n) {
@@ -255,6 +263,7 @@ impl Matches {
                 *total += n_in_hypothesis;
             }
         }
+        Self { counts, totals, hypothesis_length: length as u64, reference_length: closest as u64 }
     }
 
     fn score(self, smoothing: Smoothing, effective_order: bool) -> BleuScore {
@@ -306,7 +315,8 @@ fn precisions(counts: &[u64], totals: &[u64], smoothing: Smoothing) -> (Vec<f64>
     (precisions, n_orders)
 }
 
-fn tally<T: Eq + Hash>(tokens: &[T], n: usize) -> HashMap<&[T], u64> {
+/// How often each n-gram of `tokens` occurs.
+pub(crate) fn tally<T: Eq + Hash>(tokens: &[T], n: usize) -> HashMap<&[T], u64> {
     let mut counts = HashMap::new();
     for ngram in tokens.windows(n) {
         *counts.entry(ngram).or_default() += 1;

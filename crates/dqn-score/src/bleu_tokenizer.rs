@@ -74,23 +74,22 @@ impl FromStr for BleuTokenizer {
 }
 
 /// White space as Python's `str.split` and `str.rstrip` see it: Unicode's, and the four ASCII separators.
-fn is_space(char: char) -> bool {
+pub(crate) fn is_space(char: char) -> bool {
     char.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&char)
 }
 
-/// The line without what mteval takes for markup. `&amp;` turns into `&` before `&lt;` is looked for.
+/// The line without what mteval takes for markup.
 fn without_markup(line: &str) -> String {
-    line.replace("<skipped>", "")
-        .replace("-\n", "")
-        .replace('\n', " ")
-        .replace("&quot;", "\"")
-        .replace("&amp;", "&")
-        .replace("&lt;", "<")
-        .replace("&gt;", ">")
+    without_escapes(&line.replace("<skipped>", "").replace("-\n", "").replace('\n', " "))
+}
+
+/// The line with the characters that escapes stand for. `&amp;` turns into `&` before `&lt;` is looked for.
+pub(crate) fn without_escapes(line: &str) -> String {
+    line.replace("&quot;", "\"").replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">")
 }
 
 /// The line with a space on both sides of each character that is picked.
-fn apart(line: &str, picked: impl Fn(char) -> bool) -> String {
+pub(crate) fn apart(line: &str, picked: impl Fn(char) -> bool) -> String {
     let mut divided = String::with_capacity(3 * line.len());
     for char in line.chars() {
         if picked(char) {
@@ -102,19 +101,22 @@ fn apart(line: &str, picked: impl Fn(char) -> bool) -> String {
     divided
 }
 
-/// The rules of mteval-v13a for Western languages, each over the result of the one before.
+/// The rules of mteval-v13a for Western languages.
 fn western(line: &str) -> String {
-    static RULES: LazyLock<[(Regex, &str); 4]> = LazyLock::new(|| {
-        [
-            // ASCII symbols and punctuation but the apostrophe, comma, dash and full stop.
-            (r"[ -&(-+/:-@\[-`{-~]", " ${0} "),
-            // Commas and full stops, unless a digit stands before and a digit after them.
-            (r"([^0-9])([.,])", "${1} ${2} "),
-            (r"([.,])([^0-9])", " ${1} ${2}"),
-            // A dash after a digit.
-            (r"([0-9])(-)", "${1} ${2} "),
-        ]
-        .map(|(pattern, replacement)| (Regex::new(pattern).expect("the pattern is valid"), replacement))
+    split_commas_and_dashes(&split_symbols(line))
+}
+
+/// The line with ASCII symbols and punctuation but the apostrophe, comma, dash and full stop by themselves.
+pub(crate) fn split_symbols(line: &str) -> String {
+    apart(line, |char| char.is_ascii_punctuation() && !"',-.".contains(char))
+}
+
+/// The line with commas and full stops by themselves unless a digit stands before and a digit after them, and with
+/// dashes after digits split off: each rule over the result of the one before.
+pub(crate) fn split_commas_and_dashes(line: &str) -> String {
+    static RULES: LazyLock<[(Regex, &str); 3]> = LazyLock::new(|| {
+        [(r"([^0-9])([.,])", "${1} ${2} "), (r"([.,])([^0-9])", " ${1} ${2}"), (r"([0-9])(-)", "${1} ${2} ")]
+            .map(|(pattern, replacement)| (Regex::new(pattern).expect("the pattern is valid"), replacement))
     });
     RULES
         .iter()

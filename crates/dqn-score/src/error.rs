@@ -148,6 +148,37 @@ pub enum ScoreError {
         /// Which hypothesis, from 0.
         hypothesis: usize,
     },
+    /// Systems that are compared must have answered the same segments.
+    #[error("the baseline has {baseline} segments and the system {system}; both need the same ones")]
+    SystemLength {
+        /// Number of segments of the baseline.
+        baseline: usize,
+        /// Number of segments of the system.
+        system: usize,
+    },
+    /// A significance test without resamples says nothing.
+    #[error("there are no resamples of the segments; at least one is needed")]
+    NoResamples,
+    /// A resample that does not have as many entries as there are segments.
+    #[error("resample {resample} has {found} entries; there are {n_segments} segments")]
+    ResampleLength {
+        /// Which resample, from 0.
+        resample: usize,
+        /// Number of its entries.
+        found: usize,
+        /// Number of segments.
+        n_segments: usize,
+    },
+    /// A resample names a segment that there is not.
+    #[error("resample {resample} names segment {found}; there are {n_segments} segments, from 0")]
+    ResampleSegment {
+        /// Which resample, from 0.
+        resample: usize,
+        /// The segment named.
+        found: usize,
+        /// Number of segments.
+        n_segments: usize,
+    },
     /// A name that is none of the BLEU tokenizers'.
     #[error("{found:?} is no BLEU tokenizer; allowed are {allowed}")]
     UnknownTokenizer {

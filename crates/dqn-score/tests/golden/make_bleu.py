@@ -130,4 +130,5 @@ def main():
     path.write_text(f'{head}, "corpora": [\n{lines}\n]}}\n', encoding="utf-8")
 
 
-main()
+if __name__ == "__main__":
+    main()
