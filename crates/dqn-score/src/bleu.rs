@@ -269,7 +269,7 @@ impl Matches {
     }
 }
 
-fn brevity_penalty(hypothesis_length: u64, reference_length: u64) -> f64 {
+pub(crate) fn brevity_penalty(hypothesis_length: u64, reference_length: u64) -> f64 {
     if hypothesis_length >= reference_length {
         1.0
     } else {
@@ -306,7 +306,7 @@ fn precisions(counts: &[u64], totals: &[u64], smoothing: Smoothing) -> (Vec<f64>
     (precisions, n_orders)
 }
 
-fn tally<T: Eq + Hash>(tokens: &[T], n: usize) -> HashMap<&[T], u64> {
+pub(crate) fn tally<T: Eq + Hash>(tokens: &[T], n: usize) -> HashMap<&[T], u64> {
     let mut counts = HashMap::new();
     for ngram in tokens.windows(n) {
         *counts.entry(ngram).or_default() += 1;

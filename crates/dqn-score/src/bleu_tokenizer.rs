@@ -74,7 +74,7 @@ impl FromStr for BleuTokenizer {
 }
 
 /// White space as Python's `str.split` and `str.rstrip` see it: Unicode's, and the four ASCII separators.
-fn is_space(char: char) -> bool {
+pub(crate) fn is_space(char: char) -> bool {
     char.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&char)
 }
 
