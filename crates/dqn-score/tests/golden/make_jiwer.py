@@ -138,6 +138,9 @@ def main():
                 (7, 3000, 2, 100),
                 (8, 5000, 30, 30),
                 (9, 500, 3, 50),
+                # Two whose counts would differ if they were not divided.
+                (12, 2300, 7, 100),
+                (15, 2600, 3, 97),
             ]
         ],
         "corpora": [corpus(rng, index) for index in range(N_CORPORA)],
