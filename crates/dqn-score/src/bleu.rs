@@ -278,7 +278,7 @@ impl BleuStatistics {
     }
 }
 
-fn brevity_penalty(hypothesis_length: u64, reference_length: u64) -> f64 {
+pub(crate) fn brevity_penalty(hypothesis_length: u64, reference_length: u64) -> f64 {
     if hypothesis_length >= reference_length {
         1.0
     } else {

@@ -56,9 +56,22 @@ impl<T: Clone + Eq + Hash> NgramIndex<T> {
 
     /// The share of the n-grams of all texts that stand in the training texts; 0 when there is none.
     pub fn copied_fraction(&self, texts: &[&[T]]) -> f64 {
+        let (n_copied, n_counted) = self.copied(texts);
+        share(n_copied, n_counted)
+    }
+
+    /// The novelty of all texts: the share of their n-grams that do not stand in the training texts; 0 when there is
+    /// none.
+    pub fn novel_fraction(&self, texts: &[&[T]]) -> f64 {
+        let (n_copied, n_counted) = self.copied(texts);
+        share(n_counted - n_copied, n_counted)
+    }
+
+    /// How many n-grams of all texts stand in the training texts, and how many there are.
+    fn copied(&self, texts: &[&[T]]) -> (usize, usize) {
         let counts_in = |ngram: &&[T]| !ngram.iter().any(|token| self.ignored.contains(token));
         let counted = || texts.iter().flat_map(|text| text.windows(self.n)).filter(counts_in);
-        share(counted().filter(|ngram| self.known.contains(*ngram)).count(), counted().count())
+        (counted().filter(|ngram| self.known.contains(*ngram)).count(), counted().count())
     }
 }
 
@@ -101,6 +114,9 @@ mod tests {
         let index = NgramIndex::new(2, &[&chars("abc"), &chars("d/e")], &['/']);
         for (text, expected) in [("abc", 1.0), ("abd", 0.5), ("cd", 0.0), ("d/e", 0.0), ("ab/bx", 0.5), ("a", 0.0)] {
             assert_eq!(index.copied_fraction(&[&chars(text)]), expected, "{text}");
+        }
+        for (text, expected) in [("abc", 0.0), ("abdd", 2.0 / 3.0), ("cd", 1.0), ("d/e", 0.0), ("a", 0.0)] {
+            assert_eq!(index.novel_fraction(&[&chars(text)]), expected, "{text}");
         }
         // Over several texts the n-grams are pooled: ab of ab, cx, xy.
         assert_eq!(index.copied_fraction(&[&chars("ab"), &chars("cxy")]), 1.0 / 3.0);

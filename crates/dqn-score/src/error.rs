@@ -187,4 +187,12 @@ pub enum ScoreError {
         /// The names there are.
         allowed: String,
     },
+    /// A name that is none of ROUGE's kinds.
+    #[error("{found:?} is no kind of ROUGE; allowed are {allowed}")]
+    UnknownRouge {
+        /// The name found.
+        found: String,
+        /// The names there are.
+        allowed: String,
+    },
 }
