@@ -212,10 +212,10 @@ mod tests {
         // The first repeats 白 of the prompt and keeps the form; all its bigrams differ; it has 11 tokens and 河.
         // BLEU has 8 of 9, 7 of 8, 6 of 7 and 5 of 6 n-grams right, lengths equal.
         let bleu = (8.0 / 9.0 * 7.0 / 8.0 * 6.0 / 7.0 * 5.0 / 6.0_f64).powf(0.25) as f32;
-        // Of 10 words, the comma being none and 黄河 being one, one has the weight 2.
+        // One of 7 written words, the comma being none and 黄河 being one, has the weight 2.
         let expected = [
-            [lm_return(0), -0.3, 1.5, 1.0, 0.0, 1.0, bleu, 0.2, 1.0],
-            [lm_return(1), 0.0, 1.5, 1.0, 0.0, 1.0, 1.0, 0.2, 1.0],
+            [lm_return(0), -0.3, 1.5, 1.0, 0.0, 1.0, bleu, 2.0 / 7.0, 1.0],
+            [lm_return(1), 0.0, 1.5, 1.0, 0.0, 1.0, 1.0, 2.0 / 7.0, 1.0],
         ];
         sum.judge(&mut episodes).unwrap();
         for (episode, expected) in episodes.iter().zip(expected) {

@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn weights_of_written_words_are_averaged_or_summed() {
-        let text = Characters::new("adgnot bGO,.'好不");
+        let text = Characters::new("adgnot bBGOD,.好不");
         let context = RewardContext::of_tokenizer(&text);
         let words = [("good", 1.0), ("Bad", -2.0), ("not good", -0.5), ("不好", -1.0), ("好", 1.0)];
         for (written, mean, sum) in [

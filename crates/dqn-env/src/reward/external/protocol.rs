@@ -144,7 +144,9 @@ mod tests {
         }
 
         #[test]
-        fn scores_come_back_in_their_order(given in prop::collection::vec(-1e30..1e30_f64, 0..50), id: u64) {
+        fn scores_come_back_in_their_order(given in prop::collection::vec(any::<i32>(), 0..50), id: u64) {
+            // Multiples of 1/8 are written and read without rounding.
+            let given: Vec<f64> = given.into_iter().map(|eighths| f64::from(eighths) / 8.0).collect();
             let answer = serde_json::json!({ "id": id, "scores": given }).to_string();
             prop_assert_eq!(scores(answer.as_bytes(), id, given.len()).unwrap(), given);
         }
