@@ -76,9 +76,26 @@ const PATHS: [&[&str]; 8] = [
     &["environment", "path"],
 ];
 
+/// Where paths stand in a term of the reward.
+const TERM_PATHS: [&[&str]; 2] = [&["lexicon", "path"], &["transport", "folder"]];
+
 /// Makes the paths in a table whole; a relative one starts at the folder of the file it stands in.
 fn resolve(table: &mut Table, folder: &Path) -> anyhow::Result<()> {
-    for place in PATHS {
+    resolve_places(table, &PATHS, folder)?;
+    let terms = table.get_mut("reward").and_then(|reward| reward.get_mut("terms")).and_then(Value::as_array_mut);
+    for term in terms.into_iter().flatten().filter_map(Value::as_table_mut) {
+        // A program runs in the folder of the file that names it, whichever file extends that one.
+        let transport = term.get_mut("transport").and_then(Value::as_table_mut);
+        if let Some(command) = transport.filter(|transport| transport.contains_key("program")) {
+            command.entry("folder").or_insert_with(|| ".".into());
+        }
+        resolve_places(term, &TERM_PATHS, folder)?;
+    }
+    Ok(())
+}
+
+fn resolve_places(table: &mut Table, places: &[&[&str]], folder: &Path) -> anyhow::Result<()> {
+    for place in places {
         let (last, tables) = place.split_last().expect("a place has a name");
         let within = tables.iter().try_fold(&mut *table, |table, &name| table.get_mut(name)?.as_table_mut());
         if let Some(Value::String(path)) = within.and_then(|table| table.get_mut(*last)) {
@@ -110,6 +127,7 @@ fn paths(config: &mut ExperimentConfig) -> Vec<&mut PathBuf> {
         paths.push(path);
     }
     paths.extend(config.environment.path_mut());
+    paths.extend(config.reward.iter_mut().flat_map(|reward| reward.paths_mut()));
     paths.extend(config.training.initial.as_mut().map(|initial| &mut initial.run));
     paths
 }
@@ -136,6 +154,29 @@ mod tests {
             let found = table["corpus"]["source"]["path"].as_str().unwrap();
             assert_eq!(Path::new(found), expected, "{path} in {folder:?}");
         }
+    }
+
+    #[test]
+    fn programs_and_lexicons_of_rewards_start_at_the_experiment_file() {
+        let term = |inner: &str| format!("[[reward.terms]]\nkind = \"external\"\n{inner}\n");
+        let command = "kind = \"command\", program = [\"sh\"]";
+        let terms = [
+            term(&format!("transport = {{ {command} }}")),
+            term(&format!("transport = {{ {command}, folder = \"scorers\" }}")),
+            term("transport = { kind = \"http\", url = \"http://localhost\" }"),
+            term("lexicon = { path = \"words.txt\" }"),
+        ];
+        let mut table: Table = terms.concat().parse().unwrap();
+        resolve(&mut table, Path::new("experiments")).unwrap();
+        let here = std::env::current_dir().unwrap().join("experiments");
+        let terms = table["reward"]["terms"].as_array().unwrap();
+        let path = |term: usize, table: &str, key: &str| {
+            terms[term][table].get(key).and_then(Value::as_str).map(PathBuf::from)
+        };
+        assert_eq!(path(0, "transport", "folder"), Some(here.clone()));
+        assert_eq!(path(1, "transport", "folder"), Some(here.join("scorers")));
+        assert_eq!(path(2, "transport", "folder"), None);
+        assert_eq!(path(3, "lexicon", "path"), Some(here.join("words.txt")));
     }
 
     #[test]

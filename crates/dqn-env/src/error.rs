@@ -126,6 +126,21 @@ pub enum EnvError {
         /// What it may be.
         allowed: &'static str,
     },
+    /// A pattern of a reward term is no regular expression.
+    #[error(
+        "reward term {term:?}: patterns[{index}].pattern is {pattern:?}; it must be a regular expression of the crate \
+         regex\n{message}"
+    )]
+    Pattern {
+        /// The name of the term.
+        term: String,
+        /// Which of its patterns, from 0.
+        index: usize,
+        /// The pattern.
+        pattern: String,
+        /// Where and why it is none.
+        message: String,
+    },
     /// Two reward terms would be logged under one name.
     #[error("two reward terms are named {name:?}; give one of them another `name`")]
     DuplicateTerm {

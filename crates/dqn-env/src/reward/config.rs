@@ -1,13 +1,16 @@
 //! The reward of a run, as its configuration says it.
 
+use std::path::PathBuf;
+
 use dqn_mdp::Reward;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::EnvError;
 use crate::reward::{
-    BleuTermConfig, DistinctConfig, FormConfig, KeywordsConfig, LengthConfig, LineForm, ReferenceLmConfig,
-    RepetitionConfig, RewardContext, RewardSum, WeightedTerm,
+    BleuTermConfig, DistinctConfig, ExternalConfig, FormConfig, KeywordsConfig, LengthConfig, LexiconSource, LineForm,
+    ReferenceLmConfig, RegexConfig, RepetitionConfig, RewardContext, RewardSum, SentimentConfig, TransportConfig,
+    WeightedTerm,
 };
 
 /// What written text is worth: a weighted sum of terms.
@@ -37,6 +40,12 @@ pub enum TermConfig {
     Keywords(KeywordsConfig),
     /// BLEU of what was written against the references of the prompt.
     Bleu(BleuTermConfig),
+    /// What a program or a server of one's own says of what was written.
+    External(ExternalConfig),
+    /// How good or bad the written words are, by a list of words with weights.
+    Sentiment(SentimentConfig),
+    /// How often patterns are found in what was written.
+    Regex(RegexConfig),
 }
 
 impl RewardConfig {
@@ -62,6 +71,19 @@ impl RewardConfig {
     }
 }
 
+impl RewardConfig {
+    /// The paths in the settings of the terms: files, and the folders in which programs run.
+    pub fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        self.terms.iter_mut().filter_map(|term| match term {
+            TermConfig::External(ExternalConfig { transport: TransportConfig::Command(command), .. }) => {
+                Some(&mut command.folder)
+            }
+            TermConfig::Sentiment(SentimentConfig { lexicon: LexiconSource::Path(path), .. }) => Some(path),
+            _ => None,
+        })
+    }
+}
+
 impl TermConfig {
     /// The name under which the term is logged.
     pub fn name(&self) -> &str {
@@ -73,6 +95,9 @@ impl TermConfig {
             TermConfig::Length(config) => config.name(),
             TermConfig::Keywords(config) => config.name(),
             TermConfig::Bleu(config) => config.name(),
+            TermConfig::External(config) => config.name(),
+            TermConfig::Sentiment(config) => config.name(),
+            TermConfig::Regex(config) => config.name(),
         }
     }
 
@@ -86,6 +111,9 @@ impl TermConfig {
             TermConfig::Length(config) => config.weight,
             TermConfig::Keywords(config) => config.weight,
             TermConfig::Bleu(config) => config.weight,
+            TermConfig::External(config) => config.weight,
+            TermConfig::Sentiment(config) => config.weight,
+            TermConfig::Regex(config) => config.weight,
         }
     }
 
@@ -98,6 +126,9 @@ impl TermConfig {
             TermConfig::Length(config) => config.build(),
             TermConfig::Keywords(config) => config.build(context),
             TermConfig::Bleu(config) => config.build(context),
+            TermConfig::External(config) => config.build(context),
+            TermConfig::Sentiment(config) => config.build(context),
+            TermConfig::Regex(config) => config.build(context),
         }
     }
 }
@@ -128,6 +159,8 @@ mod tests {
             { "kind": "length", "target_tokens": 11 },
             { "kind": "keywords", "keywords": ["河"] },
             { "kind": "bleu", "name": "similarity", "smoothing": { "kind": "none" } },
+            { "kind": "sentiment", "lexicon": { "words": { "黄河": 2.0 } } },
+            { "kind": "regex", "patterns": [{ "pattern": "海." }] },
         ]})
     }
 
@@ -157,7 +190,20 @@ mod tests {
             ..RewardContext::of_tokenizer(&text)
         };
         let mut sum = read(every_kind()).unwrap().build(&context).unwrap();
-        assert_eq!(sum.names(), ["reference_lm", "repetition", "form", "distinct", "length", "keywords", "similarity"]);
+        assert_eq!(
+            sum.names(),
+            [
+                "reference_lm",
+                "repetition",
+                "form",
+                "distinct",
+                "length",
+                "keywords",
+                "similarity",
+                "sentiment",
+                "regex"
+            ]
+        );
         let mut episodes = [text.episode("白日", "依山尽，黄河入海白。"), text.episode("白日", "依山尽，黄河入海流。")];
         let lm_return = |index: usize| -> f32 {
             let nats = lm.sequence_log_probs(&episodes[index].tokens, 3);
@@ -166,7 +212,11 @@ mod tests {
         // The first repeats 白 of the prompt and keeps the form; all its bigrams differ; it has 11 tokens and 河.
         // BLEU has 8 of 9, 7 of 8, 6 of 7 and 5 of 6 n-grams right, lengths equal.
         let bleu = (8.0 / 9.0 * 7.0 / 8.0 * 6.0 / 7.0 * 5.0 / 6.0_f64).powf(0.25) as f32;
-        let expected = [[lm_return(0), -0.3, 1.5, 1.0, 0.0, 1.0, bleu], [lm_return(1), 0.0, 1.5, 1.0, 0.0, 1.0, 1.0]];
+        // One of 7 written words, the comma being none and 黄河 being one, has the weight 2.
+        let expected = [
+            [lm_return(0), -0.3, 1.5, 1.0, 0.0, 1.0, bleu, 2.0 / 7.0, 1.0],
+            [lm_return(1), 0.0, 1.5, 1.0, 0.0, 1.0, 1.0, 2.0 / 7.0, 1.0],
+        ];
         sum.judge(&mut episodes).unwrap();
         for (episode, expected) in episodes.iter().zip(expected) {
             for ((found, expected), name) in episode.term_returns.iter().zip(expected).zip(sum.names()) {
@@ -238,7 +288,18 @@ mod tests {
                 assert!(has_default != required.contains(&json!(key)), "{kind}.{key} has a default or is required");
             }
         });
-        for kind in ["reference_lm", "repetition", "distinct", "form", "length", "keywords", "bleu"] {
+        for kind in [
+            "reference_lm",
+            "repetition",
+            "distinct",
+            "form",
+            "length",
+            "keywords",
+            "bleu",
+            "external",
+            "sentiment",
+            "regex",
+        ] {
             assert!(kinds.contains(&kind), "{kind} is not in the schema: {kinds:?}");
         }
     }

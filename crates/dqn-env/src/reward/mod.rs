@@ -11,25 +11,31 @@ mod bleu;
 mod config;
 mod context;
 mod distinct;
+mod external;
 mod keywords;
 mod length;
 mod line_form;
 mod reference_lm;
+mod regex;
 mod repetition;
+mod sentiment;
 mod sum;
 mod when;
 
 #[cfg(test)]
 mod test_text;
 
+pub use self::regex::{Counting, PatternConfig, RegexConfig};
 pub use bleu::BleuTermConfig;
 pub use config::{RewardConfig, TermConfig};
 pub use context::{References, RewardContext};
 pub use distinct::DistinctConfig;
+pub use external::{CommandConfig, ExternalConfig, HttpConfig, OnFailure, TransportConfig};
 pub use keywords::KeywordsConfig;
 pub use length::LengthConfig;
 pub use line_form::{FormConfig, LineForm};
 pub use reference_lm::ReferenceLmConfig;
 pub use repetition::RepetitionConfig;
+pub use sentiment::{BuiltinLexicon, Combine, LexiconSource, SentimentConfig};
 pub use sum::{RewardSum, WeightedTerm};
 pub use when::{TextWhen, TokenWhen};

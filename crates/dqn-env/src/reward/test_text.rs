@@ -4,7 +4,7 @@ use dqn_mdp::{ActionId, ActionMask, Outcome, State, Step, Trajectory};
 use dqn_text::{Special, TextError, TokenId, Tokenizer, Vocab};
 
 /// One character a token; `。` ends a text.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Characters {
     vocab: Vocab,
 }

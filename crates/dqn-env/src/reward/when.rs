@@ -3,7 +3,7 @@
 use std::iter;
 
 use dqn_mdp::{TermReward, Trajectory};
-use dqn_text::{Special, TokenId};
+use dqn_text::{Special, TokenId, Tokenizer};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -57,21 +57,40 @@ pub(super) fn with_steps(episode: &Trajectory, values: &[f64]) -> TermReward {
     TermReward { steps: steps.collect() }
 }
 
-/// What a term gives that values a text, told apart in `when`, as `score` does for every beginning of the text.
-pub(super) fn by_score(when: TextWhen, episode: &Trajectory, score: impl Fn(&[TokenId]) -> f64) -> TermReward {
+/// How long the beginnings of the text are that a term must value to give its rewards as `when` says.
+pub(super) fn valued_lengths(when: TextWhen, episode: &Trajectory) -> Vec<usize> {
     match when {
-        TextWhen::End => at_end(episode, score(&episode.tokens)),
+        _ if episode.is_empty() => Vec::new(),
+        TextWhen::End => vec![episode.tokens.len()],
+        TextWhen::Difference => iter::once(episode.n_start_tokens).chain(lengths_after_steps(episode)).collect(),
+    }
+}
+
+/// What a term gives that values the beginnings of [`valued_lengths`] so.
+pub(super) fn of_values(when: TextWhen, episode: &Trajectory, values: &[f64]) -> TermReward {
+    match when {
+        TextWhen::End => at_end(episode, values.last().copied().unwrap_or(0.0)),
         TextWhen::Difference => {
-            let mut before = score(episode.start());
-            let steps = lengths_after_steps(episode).map(|length| {
-                let after = score(&episode.tokens[..length]);
-                let change = after - before;
-                before = after;
-                change as f32
-            });
-            TermReward { steps: steps.collect() }
+            TermReward { steps: values.windows(2).map(|values| (values[1] - values[0]) as f32).collect() }
         }
     }
+}
+
+/// What a term gives that values a text, told apart in `when`, as `score` does for every beginning of the text.
+pub(super) fn by_score(when: TextWhen, episode: &Trajectory, score: impl Fn(&[TokenId]) -> f64) -> TermReward {
+    let values: Vec<f64> =
+        valued_lengths(when, episode).into_iter().map(|length| score(&episode.tokens[..length])).collect();
+    of_values(when, episode, &values)
+}
+
+/// [`by_score`] of a term that values what was written as a string.
+pub(super) fn by_text(
+    when: TextWhen,
+    episode: &Trajectory,
+    tokenizer: &dyn Tokenizer,
+    score: impl Fn(&str) -> f64,
+) -> TermReward {
+    by_score(when, episode, |text| score(&tokenizer.decode(&text[episode.n_start_tokens..])))
 }
 
 /// The mean of `values`, 0 where there are none.

@@ -10,6 +10,7 @@ mod word;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 use std::path::Path;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,7 +22,7 @@ pub use self::word::{ChineseWords, WordTokenizer};
 use crate::{Special, TextError, TokenId, Vocab};
 
 /// Turns text into tokens of a fixed vocabulary and tokens into text.
-pub trait Tokenizer: Debug + Send + Sync {
+pub trait Tokenizer: ShareTokenizer + Debug + Send + Sync {
     /// The tokens of `text`, without `<bos>` and `<eos>`; what is not in the vocabulary becomes `<unk>`.
     ///
     /// # Errors
@@ -35,6 +36,18 @@ pub trait Tokenizer: Debug + Send + Sync {
 
     /// The vocabulary of this tokenizer.
     fn vocab(&self) -> &Vocab;
+}
+
+/// How a borrowed tokenizer is kept; every one that can be cloned is.
+pub trait ShareTokenizer {
+    /// The same tokenizer, owned.
+    fn share(&self) -> Arc<dyn Tokenizer>;
+}
+
+impl<T: Tokenizer + Clone + 'static> ShareTokenizer for T {
+    fn share(&self) -> Arc<dyn Tokenizer> {
+        Arc::new(self.clone())
+    }
 }
 
 /// How text becomes tokens.
