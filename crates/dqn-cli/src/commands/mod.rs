@@ -8,7 +8,7 @@ mod eval;
 mod generate;
 mod leaderboard;
 mod lm;
-mod score;
+pub(crate) mod score;
 mod tokenizer;
 mod train;
 

@@ -23,8 +23,15 @@ fn check(folder: &TempDir, arguments: &[&str], expected: Value) {
     let score = |value: &mut Value| value["score"].take().as_f64().unwrap();
     let mut expected = expected;
     let (found_score, expected_score) = (score(&mut found), score(&mut expected));
+    if let Some([low, high]) = found.as_object_mut().unwrap().remove("interval").as_ref().map(bounds) {
+        assert!(low <= high, "[{low}, {high}]");
+    }
     assert!((found_score - expected_score).abs() < 1e-9, "{found_score} instead of {expected_score}");
     assert_eq!(found, expected);
+}
+
+fn bounds(interval: &Value) -> [f64; 2] {
+    [0, 1].map(|index| interval[index].as_f64().unwrap())
 }
 
 const VERSION: &str = concat!("version:dqn-", env!("CARGO_PKG_VERSION"));
@@ -96,7 +103,9 @@ fn variety_and_repetition_are_counted_over_tokens() {
 fn without_json_a_line_says_it() {
     let folder = folder(&[("texts.txt", "abab\n")]);
     let ran = dqn(folder.path(), &["score", "repetition", "--hypotheses", "texts.txt", "--tokenize", "char"]);
-    assert!(ran.ends_with(DONE).stdout.starts_with("repetition 0.5000 over 1 lines (case:mixed|tok:char|"));
+    assert!(
+        ran.ends_with(DONE).stdout.starts_with("repetition 0.5000 [0.5000, 0.5000] over 1 lines (case:mixed|tok:char|")
+    );
 }
 
 #[test]
@@ -111,4 +120,64 @@ fn texts_that_cannot_be_scored_are_refused() {
     score(&["repetition", "--hypotheses", "missing.txt"]).must_be_refused(&["cannot read missing.txt"]);
     score(&["repetition", "--hypotheses", "latin.txt"]).must_be_refused(&["latin.txt is not UTF-8", "0xe7", "line 2"]);
     score(&["repetition", "--hypotheses", "two.txt", "--tokenize", "words"]).must_be_refused(&["13a, zh, char, none"]);
+}
+
+/// Checked by hand; that they are the reference tools' is checked where they are made.
+#[test]
+fn several_metrics_have_a_line_each() {
+    let folder = folder(&[("written.txt", "the cat sat\na dog\n"), ("right.txt", "the cat sat\na big dog\n")]);
+    let metrics = ["wer", "cer", "mer", "rouge1", "ter", "chrf", "distinct-1", "novelty-1", "self-bleu"];
+    let files = ["--hypotheses", "written.txt", "--references", "right.txt", "--training", "right.txt", "--json"];
+    let ran = dqn(folder.path(), &[&["score"], &metrics[..], &files[..]].concat()).ends_with(DONE);
+    let found: Vec<Value> = ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(found.iter().map(|scored| scored["metric"].as_str().unwrap()).collect::<Vec<_>>(), metrics);
+    let score = |index: usize| found[index]["score"].as_f64().unwrap();
+    // One word of six is missing, and four characters of twenty: "big ".
+    assert!((score(0) - 1.0 / 6.0).abs() < 1e-9);
+    assert!((score(1) - 4.0 / 20.0).abs() < 1e-9);
+    assert!((score(2) - 1.0 / 6.0).abs() < 1e-9);
+    // Precision 1 and recall 2 / 3 in the second line: F = .8.
+    assert!((score(3) - 0.9).abs() < 1e-9);
+    assert!((score(4) - 100.0 / 6.0).abs() < 1e-9);
+    assert!(score(5) > 50.0 && score(5) < 100.0);
+    assert_eq!((score(6), score(7)), (1.0, 0.0));
+    assert!(score(8) < 1.0);
+    assert!(found[..6].iter().all(|scored| scored["interval"].is_array()));
+}
+
+#[test]
+fn two_systems_are_told_apart_from_chance() {
+    let right: String = (0..40).map(|line| format!("line number {line} of a text\n")).collect();
+    let worse = right.replace("of a", "in the");
+    let folder = folder(&[("right.txt", &right), ("worse.txt", &worse), ("again.txt", &right)]);
+    let compared = |other: &str, test: &str| -> Value {
+        let files = ["--hypotheses", "right.txt", "--references", "again.txt", "--against", other, "--paired", test];
+        let ran = dqn(folder.path(), &[&["score", "bleu"], &files[..], &["--json"]].concat()).ends_with(DONE);
+        serde_json::from_str::<Value>(&ran.stdout).unwrap()["against"].take()
+    };
+    for test in ["bootstrap", "randomization"] {
+        let found = compared("worse.txt", test);
+        assert_eq!(found["test"], test);
+        assert!(found["difference"].as_f64().unwrap() > 10.0, "{found}");
+        assert!(found["p_value"].as_f64().unwrap() < 0.01, "{found}");
+    }
+    let ran = dqn(
+        folder.path(),
+        &["score", "wer", "--hypotheses", "right.txt", "--references", "again.txt", "--against", "worse.txt"],
+    );
+    assert!(ran.ends_with(DONE).stdout.contains("(paired bootstrap)"));
+}
+
+#[test]
+fn options_that_no_metric_reads_are_refused() {
+    let folder = folder(&[("two.txt", "a\nb\n")]);
+    let score =
+        |arguments: &[&str]| dqn(folder.path(), &[&["score"], arguments, &["--hypotheses", "two.txt"]].concat());
+    score(&["wer"]).must_be_refused(&["wer compares with references", "--references"]);
+    score(&["novelty-3"]).must_be_refused(&["novelty-3 looks n-grams up", "--training"]);
+    score(&["distinct-2", "--against", "two.txt"]).must_be_refused(&["--against is for scores of lines"]);
+    score(&["repetition", "--paired", "bootstrap"]).must_be_refused(&["--paired is for a comparison"]);
+    score(&["repetition", "--training", "two.txt"]).must_be_refused(&["--training is for the metric novelty-N"]);
+    score(&["repetition", "--case-sensitive"]).must_be_refused(&["--case-sensitive is for the metric ter"]);
+    score(&["rouge3"]).must_be_refused(&["rouge1, rouge2, rougeL, rougeLsum"]);
 }

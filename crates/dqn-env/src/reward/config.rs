@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::EnvError;
 use crate::reward::{
     BleuTermConfig, DistinctConfig, ExternalConfig, FormConfig, KeywordsConfig, LengthConfig, LexiconSource, LineForm,
-    ReferenceLmConfig, RegexConfig, RepetitionConfig, RewardContext, RewardSum, SentimentConfig, TransportConfig,
-    WeightedTerm,
+    ReferenceLmConfig, RegexConfig, RepetitionConfig, RewardContext, RewardSum, SentimentConfig, SimilarityConfig,
+    TransportConfig, WeightedTerm,
 };
 
 /// What written text is worth: a weighted sum of terms.
@@ -40,6 +40,8 @@ pub enum TermConfig {
     Keywords(KeywordsConfig),
     /// BLEU of what was written against the references of the prompt.
     Bleu(BleuTermConfig),
+    /// chrF, TER, ROUGE or an error rate of what was written against the references of the prompt.
+    Similarity(SimilarityConfig),
     /// What a program or a server of one's own says of what was written.
     External(ExternalConfig),
     /// How good or bad the written words are, by a list of words with weights.
@@ -95,6 +97,7 @@ impl TermConfig {
             TermConfig::Length(config) => config.name(),
             TermConfig::Keywords(config) => config.name(),
             TermConfig::Bleu(config) => config.name(),
+            TermConfig::Similarity(config) => config.name(),
             TermConfig::External(config) => config.name(),
             TermConfig::Sentiment(config) => config.name(),
             TermConfig::Regex(config) => config.name(),
@@ -111,6 +114,7 @@ impl TermConfig {
             TermConfig::Length(config) => config.weight,
             TermConfig::Keywords(config) => config.weight,
             TermConfig::Bleu(config) => config.weight,
+            TermConfig::Similarity(config) => config.weight,
             TermConfig::External(config) => config.weight,
             TermConfig::Sentiment(config) => config.weight,
             TermConfig::Regex(config) => config.weight,
@@ -126,6 +130,7 @@ impl TermConfig {
             TermConfig::Length(config) => config.build(),
             TermConfig::Keywords(config) => config.build(context),
             TermConfig::Bleu(config) => config.build(context),
+            TermConfig::Similarity(config) => config.build(context),
             TermConfig::External(config) => config.build(context),
             TermConfig::Sentiment(config) => config.build(context),
             TermConfig::Regex(config) => config.build(context),

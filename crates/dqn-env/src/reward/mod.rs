@@ -19,6 +19,7 @@ mod reference_lm;
 mod regex;
 mod repetition;
 mod sentiment;
+mod similarity;
 mod sum;
 mod when;
 
@@ -37,5 +38,6 @@ pub use line_form::{FormConfig, LineForm};
 pub use reference_lm::ReferenceLmConfig;
 pub use repetition::RepetitionConfig;
 pub use sentiment::{BuiltinLexicon, Combine, LexiconSource, SentimentConfig};
+pub use similarity::{SimilarityConfig, SimilarityMetric};
 pub use sum::{RewardSum, WeightedTerm};
 pub use when::{TextWhen, TokenWhen};
