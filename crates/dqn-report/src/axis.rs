@@ -9,7 +9,8 @@ pub(crate) enum Scale {
     Logarithmic,
 }
 
-/// Values that are further apart than this ratio are shown on a logarithmic axis.
+/// Values are shown on a logarithmic axis when nine tenths of them are further apart than this ratio. The others do not
+/// count: a first value next to 0, as a difference that has yet to grow has it, would press all others together.
 const WIDE: f64 = 1e3;
 
 /// An axis from one end to the other.
@@ -25,8 +26,8 @@ pub(crate) struct Axis {
 impl Axis {
     /// An axis with round ends that holds all of `values`, logarithmic where they are positive and far apart.
     pub(crate) fn around(values: impl Iterator<Item = f64> + Clone) -> Self {
-        let (low, high) = ends(values);
-        if low > 0.0 && high / low > WIDE {
+        let (low, high) = ends(values.clone());
+        if low > 0.0 && most_lie_wide(values) {
             return Self::logarithmic(low, high);
         }
         let (low, high) = if low < high { (low, high) } else { widened(low) };
@@ -53,7 +54,8 @@ impl Axis {
         let (first, last) = ((low / step - 1e-9).ceil() as i64, (high / step + 1e-9).floor() as i64);
         // A multiple, and no sum: a sum would gather roundings.
         let ticks = (first..=last).map(|index| index as f64 * step);
-        Self { low, high, scale: Scale::Linear, ticks: ticks.map(|tick| (tick, label(tick, step))).collect() }
+        let size = low.abs().max(high.abs());
+        Self { low, high, scale: Scale::Linear, ticks: ticks.map(|tick| (tick, label(tick, step, size))).collect() }
     }
 
     fn logarithmic(low: f64, high: f64) -> Self {
@@ -81,6 +83,14 @@ fn ends(values: impl Iterator<Item = f64>) -> (f64, f64) {
     ends.unwrap_or((0.0, 0.0))
 }
 
+/// Whether the middle nine tenths of positive `values` are further apart than [`WIDE`].
+fn most_lie_wide(values: impl Iterator<Item = f64>) -> bool {
+    let mut sorted: Vec<f64> = values.collect();
+    sorted.sort_by(f64::total_cmp);
+    let n_cut = sorted.len() / 20;
+    matches!(&sorted[n_cut..sorted.len() - n_cut], [low, .., high] if high / low > WIDE)
+}
+
 /// A range around one value.
 fn widened(value: f64) -> (f64, f64) {
     let half = value.abs() / 10.0;
@@ -94,10 +104,9 @@ fn round_step(raw: f64) -> f64 {
     factor.unwrap_or(10.0) * power
 }
 
-/// A tick of an axis whose ticks are `step` apart.
-fn label(tick: f64, step: f64) -> String {
-    let size = tick.abs().max(step);
-    let text = if size >= 1e9 || size < 1e-4 {
+/// A tick of an axis whose ticks are `step` apart and no larger than `size`, by which all have one unit.
+fn label(tick: f64, step: f64, size: f64) -> String {
+    let text = if !(1e-4..1e9).contains(&size) {
         scientific(tick, 0)
     } else if size >= 1e6 {
         format!("{}M", decimals(tick / 1e6, step / 1e6))
@@ -159,7 +168,7 @@ pub(crate) fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push('\u{202f}');
         }
         text.push(digit);
@@ -197,13 +206,15 @@ mod tests {
             (&[0.0, 2.5e6], &["0", "0.5M", "1.0M", "1.5M", "2.0M", "2.5M"]),
             (&[0.0, 4e-6], &["0", "1·10⁻⁶", "2·10⁻⁶", "3·10⁻⁶", "4·10⁻⁶"]),
             (&[1e-5, 5e3], &["10⁻⁵", "10⁻³", "0.1", "10", "1000"]),
-            (&[7.0], &["6.2", "6.4", "6.6", "6.8", "7.0", "7.2", "7.4", "7.6", "7.8"]),
+            (&[7.0], &["6.0", "6.5", "7.0", "7.5", "8.0"]),
             (&[], &["0", "0.2", "0.4", "0.6", "0.8", "1.0"]),
         ];
         for (values, expected) in table {
             let axis = Axis::around(values.iter().copied());
             assert_eq!(ticks(&axis), expected, "{values:?}");
         }
+        let one_beginner: Vec<f64> = [1e-9].into_iter().chain([4.0; 30]).collect();
+        assert_eq!(Axis::around(one_beginner.into_iter()).scale, Scale::Linear);
         assert_eq!(ticks(&Axis::exactly([0.0, 1500.0].into_iter())), ["0", "500", "1000", "1500"]);
     }
 

@@ -18,7 +18,7 @@ use crate::columns::columns_of;
 use crate::compare::{Comparison, comparisons};
 use crate::groups::{Difference, Group, differences, groups};
 use crate::panels::{Panel, Section, sections};
-use crate::samples::{Prompt, Text, prompts};
+use crate::samples::{Prompt, Text, prompts, shown_return};
 
 /// What the head of every page says, by which one is told from other files.
 pub const GENERATOR: &str = "dqn-cli report";
@@ -272,7 +272,7 @@ fn facts(runs: &[RunFiles]) -> Vec<Fact> {
     } else {
         fact("Runs", count(runs.len() as u64));
     }
-    fact("Seed", listed(runs.iter().map(|run| run.seed.to_string())));
+    fact(if runs.len() == 1 { "Seed" } else { "Seeds" }, listed(runs.iter().map(|run| run.seed.to_string())));
     fact("Updates", range(runs.iter().map(|run| run.last().update)));
     fact("Steps", range(runs.iter().map(|run| run.last().step)));
     fact("Episodes", range(runs.iter().map(|run| run.last().episode)));
@@ -282,7 +282,9 @@ fn facts(runs: &[RunFiles]) -> Vec<Fact> {
     fact("Backend", listed(runs.iter().map(|run| run.backend.clone())));
     fact("Program", listed(runs.iter().map(|run| format!("dqn-cli {}", run.program_version))));
     // A run that only learns from a log takes no steps; a system may not tell when a file was written.
-    facts.retain(|fact| !fact.value.is_empty() && !(["Steps", "Episodes"].contains(&fact.name) && fact.value == "0"));
+    let is_empty =
+        |fact: &Fact| fact.value.is_empty() || ["Steps", "Episodes"].contains(&fact.name) && fact.value == "0";
+    facts.retain(|fact| !is_empty(fact));
     facts
 }
 
@@ -390,9 +392,9 @@ fn result(label: String, is_open: bool, report: &Report) -> ResultView {
     }
     let samples = report.samples.iter().map(|sample| BeforeAfter {
         before: Text::new(&sample.prompt, &sample.before),
-        before_return: format!("{:.3}", sample.before_return).replace('-', "−"),
+        before_return: shown_return(sample.before_return),
         after: Text::new(&sample.prompt, &sample.after),
-        after_return: format!("{:.3}", sample.after_return).replace('-', "−"),
+        after_return: shown_return(sample.after_return),
     });
     ResultView {
         label,

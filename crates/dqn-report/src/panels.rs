@@ -153,8 +153,7 @@ fn panel(name: &str, groups: &[Group<'_>]) -> Panel {
         .filter(|line| !line.columns.is_empty())
         .collect();
     let known = KNOWN.iter().find(|(known, ..)| *known == name);
-    let last_part = name.rsplit('/').next().unwrap_or(name).replace('_', " ");
-    let title = known.map_or(last_part, |(_, title, _)| (*title).to_owned());
+    let title = known.map_or_else(|| spelled_out(name), |(_, title, _)| (*title).to_owned());
     let unit = known.map_or("", |(.., unit)| unit).to_owned();
     let (svg, scale) = chart::lines(&format!("{title} over updates"), &lines);
     let mut notes = Vec::new();
@@ -167,6 +166,13 @@ fn panel(name: &str, groups: &[Group<'_>]) -> Panel {
     }
     let note = (!notes.is_empty()).then(|| notes.join("; "));
     Panel { title, unit, key: name.to_owned(), svg, legend: Vec::new(), note }
+}
+
+/// The last part of a name as a heading.
+fn spelled_out(name: &str) -> String {
+    let words = name.rsplit('/').next().unwrap_or(name).replace('_', " ");
+    let mut letters = words.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// The terms of the reward of a group on each other; nothing where there is one term or none.
@@ -189,7 +195,7 @@ fn stacked(group: &Group<'_>, is_named: bool) -> Option<Panel> {
     Some(Panel {
         svg: chart::stack(&format!("{title} over updates"), &legend, &shares),
         title,
-        unit: "mean share of a training episode's return; the line is their sum".to_owned(),
+        unit: "mean of the training episodes; line: their sum".to_owned(),
         key: REWARD.to_owned(),
         legend,
         note: None,

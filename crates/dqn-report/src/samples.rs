@@ -3,7 +3,7 @@
 use dqn_train::runner::LoggedSample;
 use serde::Serialize;
 
-use crate::axis::{count, number};
+use crate::axis::count;
 
 /// Most prompts of a run that are shown.
 const MOST_PROMPTS: usize = 6;
@@ -49,7 +49,7 @@ impl Text {
     pub(crate) fn new(prompt: &str, text: &str) -> Self {
         let (given, rest) = match text.strip_prefix(prompt) {
             Some(rest) if prompt.chars().count() <= SHORT_PROMPT_CHARACTERS => (prompt, rest),
-            Some(rest) => ("… ", rest),
+            Some(rest) => ("", rest),
             None => ("", text),
         };
         let given = visible(given);
@@ -61,6 +61,11 @@ impl Text {
             }
         }
     }
+}
+
+/// A return as tables have it.
+pub(crate) fn shown_return(episode_return: f32) -> String {
+    format!("{episode_return:.3}").replace('-', "−")
 }
 
 /// The first `n` characters of a text that has more.
@@ -91,7 +96,7 @@ pub(crate) fn prompts(samples: &[LoggedSample], is_judged: bool) -> (Vec<Prompt>
     let written = |sample: &LoggedSample| Written {
         update: count(sample.update),
         text: Text::new(&sample.prompt, &sample.text),
-        episode_return: is_judged.then(|| number(f64::from(sample.episode_return))),
+        episode_return: is_judged.then(|| shown_return(sample.episode_return)),
     };
     let shown: Vec<Prompt> = by_prompt
         .iter()
@@ -120,7 +125,7 @@ mod tests {
         assert_eq!(Text::new("春", "春风\u{1}"), Text { given: "春".into(), seen: "风␁".into(), whole: None });
         let long = "x".repeat(2_000);
         let found = Text::new(&long, &format!("{long}{long}"));
-        assert_eq!((found.given.as_str(), found.seen.chars().count()), ("… ", SEEN_CHARACTERS + 2));
+        assert_eq!((found.given.as_str(), found.seen.chars().count()), ("", SEEN_CHARACTERS + 2));
         assert_eq!(found.whole.unwrap().chars().count(), MOST_CHARACTERS + 2);
         assert_eq!(Text::new("a", "b"), Text { given: String::new(), seen: "b".into(), whole: None });
     }
@@ -142,7 +147,7 @@ mod tests {
         let (shown, n_left_out) = prompts(&samples, true);
         assert_eq!((shown.len(), shown[0].texts.len(), n_left_out), (2, MOST_TEXTS, 20));
         let last = shown[1].texts.last().unwrap();
-        assert_eq!((last.update.as_str(), last.episode_return.as_deref()), ("39", Some("0.5")));
+        assert_eq!((last.update.as_str(), last.episode_return.as_deref()), ("39", Some("0.500")));
         assert_eq!(prompts(&samples, false).0[0].texts[0].episode_return, None);
     }
 }
