@@ -1,7 +1,7 @@
 //! One self-contained HTML page about runs, made from the files of their directories alone.
 //!
 //! Read in the order of the data: [`run_files`] reads what a run wrote, [`groups`] puts runs together that differ in
-//! their seed only, [`curve`] thins what was measured to what can be seen, [`axis`] and [`chart`] draw it,
+//! their seed only, [`curve`] thins what was measured to what can be seen, `axis` and `chart` draw it,
 //! [`columns`] and [`compare`] show evaluations as tables, and [`page`] sets everything.
 //!
 //! The page holds no script, and asks for nothing from elsewhere. It is well-formed XML besides, so that a test can read

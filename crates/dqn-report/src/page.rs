@@ -94,7 +94,7 @@ struct View {
 
 #[derive(Serialize)]
 struct Fact {
-    name: &'static str,
+    name: String,
     value: String,
 }
 
@@ -255,18 +255,21 @@ fn range(values: impl Iterator<Item = u64> + Clone) -> String {
 /// The names of the experiments or, where they are too long for a heading, their number.
 fn title(groups: &[Group<'_>]) -> String {
     const MOST_CHARACTERS: usize = 60;
-    let names = groups.iter().map(|group| group.label.as_str()).collect::<Vec<_>>().join(", ");
+    let names = listed(groups.iter().map(|group| group.runs[0].name.clone()));
     let is_short = groups.len() == 1 || names.chars().count() <= MOST_CHARACTERS;
     if is_short { names } else { format!("{} experiments", groups.len()) }
 }
 
 fn facts(runs: &[RunFiles]) -> Vec<Fact> {
     let mut facts = Vec::new();
-    let mut fact = |name, value: String| facts.push(Fact { name, value });
+    let mut fact = |name: &str, value: String| facts.push(Fact { name: name.to_owned(), value });
     if let [run] = runs {
         if let Some(row) = run.learned().last().filter(|row| !row.unjudged) {
             let interval = row.episode_return;
-            fact("Return", format!("{:.3} [{:.3}, {:.3}]", interval.mean, interval.low, interval.high));
+            fact(
+                &format!("Return on {} prompts", row.split),
+                format!("{:.3} [{:.3}, {:.3}]", interval.mean, interval.low, interval.high),
+            );
         }
         fact("Run", run.path.display().to_string());
     } else {
@@ -276,14 +279,17 @@ fn facts(runs: &[RunFiles]) -> Vec<Fact> {
     fact("Updates", range(runs.iter().map(|run| run.last().update)));
     fact("Steps", range(runs.iter().map(|run| run.last().step)));
     fact("Episodes", range(runs.iter().map(|run| run.last().episode)));
-    fact("Wall time", duration(runs.iter().map(|run| run.last().wall_seconds).sum()));
+    fact(
+        if runs.len() == 1 { "Wall time" } else { "Wall time of all" },
+        duration(runs.iter().map(|run| run.last().wall_seconds).sum()),
+    );
     fact("Begun", moment(runs.iter().filter_map(|run| run.begun).min()));
     fact("Last measured", moment(runs.iter().filter_map(|run| run.measured).max()));
     fact("Backend", listed(runs.iter().map(|run| run.backend.clone())));
     fact("Program", listed(runs.iter().map(|run| format!("dqn-cli {}", run.program_version))));
     // A run that only learns from a log takes no steps; a system may not tell when a file was written.
     let is_empty =
-        |fact: &Fact| fact.value.is_empty() || ["Steps", "Episodes"].contains(&fact.name) && fact.value == "0";
+        |fact: &Fact| fact.value.is_empty() || ["Steps", "Episodes"].contains(&fact.name.as_str()) && fact.value == "0";
     facts.retain(|fact| !is_empty(fact));
     facts
 }

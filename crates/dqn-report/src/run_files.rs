@@ -114,12 +114,6 @@ impl RunFiles {
         Ok(runs)
     }
 
-    /// The last part of its path.
-    pub fn folder(&self) -> String {
-        let shown = || self.path.display().to_string();
-        self.path.file_name().map_or_else(shown, |name| name.to_string_lossy().into_owned())
-    }
-
     /// What was measured last.
     pub fn last(&self) -> &Record {
         self.records.last().expect("a run that was read has a record")

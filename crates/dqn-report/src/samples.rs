@@ -49,7 +49,7 @@ impl Text {
     pub(crate) fn new(prompt: &str, text: &str) -> Self {
         let (given, rest) = match text.strip_prefix(prompt) {
             Some(rest) if prompt.chars().count() <= SHORT_PROMPT_CHARACTERS => (prompt, rest),
-            Some(rest) => ("", rest),
+            Some(rest) => ("", rest.trim_start()),
             None => ("", text),
         };
         let given = visible(given);
