@@ -56,6 +56,10 @@ pub(crate) enum Command {
     Tokenizer(Tokenizer),
     /// Compare methods on the same task, data and seeds, beside scripted players and published figures
     Leaderboard(Leaderboard),
+    /// Write one HTML page about runs: curves, results, samples and settings. It needs no network, and any browser shows it
+    Report(Report),
+    /// Print what several runs have learned beside each other
+    Compare(Compare),
     /// Make, check or describe logs of episodes to learn from
     #[command(subcommand)]
     Data(Data),
@@ -486,6 +490,33 @@ pub(crate) struct Leaderboard {
     #[command(flatten)]
     pub(crate) backend: BackendChoice,
     /// Print the table as JSON on one line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `report`.
+#[derive(Debug, Args)]
+pub(crate) struct Report {
+    /// Folders of the runs, finished or not; those that differ in their seed only are drawn as one curve
+    #[arg(value_name = "RUN", required = true)]
+    pub(crate) runs: Vec<PathBuf>,
+    /// The page to write; an earlier report is replaced, any other file is left alone [default: report.html in the run's
+    /// folder or, for several runs, in the current one]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Show the page in the browser
+    #[arg(long)]
+    pub(crate) open: bool,
+}
+
+/// Arguments of `compare`.
+#[derive(Debug, Args)]
+pub(crate) struct Compare {
+    /// Folders of finished runs
+    #[arg(value_name = "RUN", required = true)]
+    pub(crate) runs: Vec<PathBuf>,
+    /// Print a JSON array on one line and nothing else on standard output, for each split {split, runs: [{run, experiment,
+    /// seed, updates, evaluation}], means: [{experiment, n_runs, episode_return: {mean, low, high}}]}
     #[arg(long)]
     pub(crate) json: bool,
 }

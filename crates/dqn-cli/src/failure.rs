@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use dqn_env::log::LogFault;
+use dqn_report::ReportError;
 use dqn_score::ScoreError;
 use dqn_text::TextError;
 use dqn_train::TrainError;
@@ -66,6 +67,7 @@ fn described(error: &anyhow::Error) -> String {
 fn code(error: &anyhow::Error) -> u8 {
     let is_request_fault = error.chain().any(|cause| {
         cause.is::<BadRequest>()
+            || cause.is::<ReportError>()
             || cause.downcast_ref::<TrainError>().is_some_and(TrainError::is_request_fault)
             || cause.is::<LogFault>()
             || cause.downcast_ref::<TextError>().is_some_and(|fault| !is_writing(fault))

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use dqn_core::Progress;
 use dqn_core::policy::Exploration;
 use dqn_core::schedule::Span;
+use dqn_report::columns;
 use dqn_train::config::ExperimentConfig;
 use dqn_train::evaluation::Evaluation;
 use dqn_train::runner::{Event, Observer};
@@ -14,7 +15,6 @@ use indicatif::ProgressStyle;
 use tracing_indicatif::span_ext::IndicatifSpanExt;
 
 use crate::console::Console;
-use crate::table;
 
 /// What spans must come from to be shown as bars.
 pub(crate) const TARGET: &str = module_path!();
@@ -224,9 +224,9 @@ fn evaluated(evaluation: &Evaluation) -> String {
     let figures = [
         Some(match evaluation.unjudged {
             true => format!("{:.1} tokens, not judged", evaluation.n_steps),
-            false => format!("return {}", table::interval(evaluation.episode_return)),
+            false => format!("return {}", columns::interval(evaluation.episode_return)),
         }),
-        evaluation.form_kept.map(|share| format!("form kept {}", table::percent(share))),
+        evaluation.form_kept.map(|share| format!("form kept {}", columns::percent(share))),
         evaluation.policy_perplexity.map(|perplexity| format!("policy perplexity {perplexity:.1}")),
         evaluation.reference_perplexity.map(|perplexity| format!("judge perplexity {perplexity:.1}")),
         evaluation.distinct_2.map(|share| format!("distinct-2 {share:.3}")),

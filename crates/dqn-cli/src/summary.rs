@@ -117,7 +117,7 @@ pub(crate) fn tables(report: &Report) -> Vec<String> {
             let rows = of(split);
             let n_episodes = rows.iter().map(|row| row.n_episodes).max().unwrap_or(0);
             let plural = if n_episodes == 1 { "" } else { "s" };
-            format!("On {split} prompts ({n_episodes} episode{plural}):\n\n{}", table::evaluations(&rows))
+            format!("On {split} prompts ({n_episodes} episode{plural}):\n\n{}", table::evaluations("policy", &rows))
         })
         .collect();
     if let Some((split, terms)) = splits.last().and_then(|&split| Some((split, table::terms(&of(split))?))) {
@@ -167,6 +167,7 @@ pub(crate) fn next_steps(run: &str, has_best: bool, report: &Report) -> String {
         (purpose, format!("dqn-cli eval {run}{checkpoint}")),
         ("change something", format!("dqn-cli config show --config {config} > my.toml")),
         ("and run that", "dqn-cli train --config my.toml".to_owned()),
+        ("look at everything in a browser", format!("dqn-cli report {run} --open")),
         ("look at the curves", format!("tensorboard --logdir {run}")),
     ];
     let lines: Vec<String> = commands.iter().map(|(purpose, command)| format!("  {purpose:35}  {command}")).collect();

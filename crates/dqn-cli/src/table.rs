@@ -2,45 +2,18 @@
 
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
+use dqn_report::columns::columns_of;
 use dqn_train::evaluation::Evaluation;
-use dqn_train::stats::Interval;
 
-/// A column: its head and its cells, where there is something to show.
-type Column = (&'static str, fn(&Evaluation) -> Option<String>);
-
-const COLUMNS: [Column; 18] = [
-    ("return [95 % interval]", |row| (!row.unjudged).then(|| interval(row.episode_return))),
-    ("value and reward, rank correlation", |row| row.held_out?.value_correlation.map(|value| format!("{value:.3}"))),
-    ("policy and reward", |row| row.held_out.map(|found| format!("{:.3}", found.policy_correlation))),
-    ("reward of its likeliest quarter", |row| {
-        row.held_out.map(|found| format!("{:.3} of {:.3}", found.preferred_reward, found.mean_reward))
-    }),
-    ("learned minus it, paired", |row| row.learned_minus.map(interval)),
-    ("score", |row| row.score.map(|value| format!("{value:.3}"))),
-    ("over-estimation", |row| row.diagnostics?.over_estimation.map(|value| format!("{value:.3}"))),
-    ("action gap", |row| row.diagnostics?.action_gap.map(|value| format!("{value:.3}"))),
-    ("rank accuracy", |row| row.diagnostics?.rank_accuracy.map(|value| format!("{value:.3}"))),
-    ("form kept", |row| row.form_kept.map(percent)),
-    ("judge perplexity", |row| row.reference_perplexity.map(|value| format!("{value:.1}"))),
-    ("policy perplexity", |row| row.policy_perplexity.map(|value| format!("{value:.1}"))),
-    ("BLEU", |row| row.bleu.map(|value| format!("{value:.2}"))),
-    ("distinct-2", |row| row.distinct_2.map(|value| format!("{value:.3}"))),
-    ("unique", |row| row.unique.map(percent)),
-    ("copied 5-grams", |row| row.copied_5.map(percent)),
-    ("taken for human", |row| row.taken_for_human.map(percent)),
-    ("steps", |row| Some(format!("{:.1}", row.n_steps))),
-];
-
-/// One row for each policy; columns in which no row has a value are left out.
-pub(crate) fn evaluations(rows: &[&Evaluation]) -> String {
-    let columns: Vec<Column> =
-        COLUMNS.into_iter().filter(|(_, cell)| rows.iter().any(|row| cell(row).is_some())).collect();
+/// One row for each `subject`, such as a policy; columns in which no row has a value are left out.
+pub(crate) fn evaluations(subject: &str, rows: &[&Evaluation]) -> String {
+    let columns = columns_of(rows);
     let heads = columns.iter().map(|(head, _)| (*head).to_owned());
     let cells = rows.iter().map(|row| {
         let values = columns.iter().map(|(_, cell)| cell(row).unwrap_or_default());
         std::iter::once(row.policy.clone()).chain(values).collect()
     });
-    written(std::iter::once("policy".to_owned()).chain(heads).collect(), cells)
+    written(std::iter::once(subject.to_owned()).chain(heads).collect(), cells)
 }
 
 /// What each term of the reward gave each policy, on the average of its episodes.
@@ -74,19 +47,12 @@ fn written(heads: Vec<String>, rows: impl Iterator<Item = Vec<String>>) -> Strin
     table.to_string()
 }
 
-pub(crate) fn interval(Interval { mean, low, high }: Interval) -> String {
-    format!("{mean:.3} [{low:.3}, {high:.3}]")
-}
-
-pub(crate) fn percent(share: f64) -> String {
-    format!("{:.1} %", 100.0 * share)
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use std::collections::BTreeMap;
 
     use dqn_text::split::Split;
+    use dqn_train::stats::Interval;
 
     use super::*;
 
@@ -126,7 +92,7 @@ pub(crate) mod tests {
 |----------------|--------------------------|-----------|-------|\n\
 | human          |     1.000 [0.500, 1.500] |    98.8 % |   4.0 |\n\
 | uniform random | -2.250 [-2.750, -1.750]  |           |   4.0 |";
-        let found = evaluations(&rows.iter().collect::<Vec<_>>());
+        let found = evaluations("policy", &rows.iter().collect::<Vec<_>>());
         let squeezed = |text: &str| text.replace("--", "-").split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(squeezed(&found).replace('-', ""), squeezed(expected).replace('-', ""), "{found}");
         assert_eq!(found.lines().map(str::len).max(), found.lines().map(str::len).min(), "{found}");

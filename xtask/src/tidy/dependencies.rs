@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::workspace::Workspace;
 
 /// The layer table: each crate with the crates of this workspace it may import. Tests may import more.
-const LAYERS: [(&str, &[&str]); 9] = [
+const LAYERS: [(&str, &[&str]); 10] = [
     ("dqn-text", &[]),
     ("dqn-score", &["dqn-text"]),
     ("dqn-mdp", &["dqn-text"]),
@@ -13,7 +13,8 @@ const LAYERS: [(&str, &[&str]); 9] = [
     ("dqn-core", &["dqn-mdp"]),
     ("dqn-model", &["dqn-mdp", "dqn-core"]),
     ("dqn-train", &["dqn-text", "dqn-score", "dqn-mdp", "dqn-env", "dqn-core", "dqn-model"]),
-    ("dqn-cli", &["dqn-text", "dqn-score", "dqn-mdp", "dqn-env", "dqn-core", "dqn-model", "dqn-train"]),
+    ("dqn-report", &["dqn-text", "dqn-train"]),
+    ("dqn-cli", &["dqn-text", "dqn-score", "dqn-mdp", "dqn-env", "dqn-core", "dqn-model", "dqn-train", "dqn-report"]),
     ("xtask", &[]),
 ];
 const CLI: &str = "dqn-cli";

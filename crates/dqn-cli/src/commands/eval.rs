@@ -70,7 +70,9 @@ fn swept(
         return console.json(&rows);
     }
     let of = |split: Split| -> Vec<&Evaluation> { rows.iter().filter(|row| row.split == split).collect() };
-    let blocks: Vec<String> =
-        splits.iter().map(|&split| format!("On {split} prompts:\n\n{}", table::evaluations(&of(split)))).collect();
+    let blocks: Vec<String> = splits
+        .iter()
+        .map(|&split| format!("On {split} prompts:\n\n{}", table::evaluations("policy", &of(split))))
+        .collect();
     console.result(&blocks.join("\n\n"))
 }

@@ -1,6 +1,7 @@
 //! One file a command.
 
 mod backends;
+mod compare;
 mod completions;
 mod config;
 mod data;
@@ -8,6 +9,7 @@ mod eval;
 mod generate;
 mod leaderboard;
 mod lm;
+mod report;
 pub(crate) mod score;
 mod tokenizer;
 mod train;
@@ -27,6 +29,8 @@ pub(crate) fn run(command: Option<Command>, console: Console) -> anyhow::Result<
         Command::Tokenizer(command) => tokenizer::run(&command, console)?,
         Command::Data(command) => data::run(&command, console)?,
         Command::Leaderboard(args) => return leaderboard::run(&args, console),
+        Command::Report(args) => report::run(&args, console)?,
+        Command::Compare(args) => compare::run(&args, console)?,
         Command::Config(command) => config::run(&command, console)?,
         Command::Backends => backends::run(console)?,
         Command::Completions { shell } => completions::run(shell, console)?,

@@ -7,6 +7,7 @@ mod faults;
 mod games;
 mod interrupts;
 mod program;
+mod reports;
 mod runs;
 mod scores;
 mod terminal;

@@ -14,6 +14,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +40,7 @@ struct Marker {
 #[derive(Debug)]
 pub struct RunDirectory {
     path: PathBuf,
+    program_version: String,
     lock: Option<File>,
 }
 
@@ -58,11 +60,12 @@ impl RunDirectory {
         refuse_content(&path)?;
         let lock = lock(&path)?;
         refuse_content(&path)?;
-        let run = Self { path: path.clone(), lock: Some(lock) };
+        let program_version = env!("CARGO_PKG_VERSION").to_owned();
+        let run = Self { path: path.clone(), program_version: program_version.clone(), lock: Some(lock) };
         for folder in [run.checkpoints_path(), run.eval_path()] {
             fs::create_dir(folder).map_err(fault)?;
         }
-        let marker = Marker { format: RUN_FORMAT, program_version: env!("CARGO_PKG_VERSION").to_owned() };
+        let marker = Marker { format: RUN_FORMAT, program_version };
         let marker = serde_json::to_string(&marker).map_err(|source| fault(source.into()))?;
         atomic::write_text(&path.join(MARKER_NAME), &(marker + "\n"))?;
         Ok(run)
@@ -88,7 +91,7 @@ impl RunDirectory {
                 program: env!("CARGO_PKG_VERSION"),
             });
         }
-        Ok(Self { path, lock: None })
+        Ok(Self { path, program_version: marker.program_version, lock: None })
     }
 
     /// Opens the folder of a run for writing, and holds its lock until this is dropped.
@@ -104,6 +107,16 @@ impl RunDirectory {
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Version of the program that made the folder.
+    pub fn program_version(&self) -> &str {
+        &self.program_version
+    }
+
+    /// When the folder was made, as its marker has it; nothing where the system does not tell.
+    pub fn made_at(&self) -> Option<SystemTime> {
+        self.path.join(MARKER_NAME).metadata().and_then(|marker| marker.modified()).ok()
     }
 
     /// Whether this holds the lock, and may write what a training process writes.
@@ -231,6 +244,7 @@ mod tests {
         assert!(matches!(&fault, TrainError::RunExists { found, .. } if found == "checkpoints"), "{fault}");
         let opened = RunDirectory::open(&path).unwrap();
         assert_eq!((opened.path(), opened.is_locked()), (path.as_path(), false));
+        assert_eq!(opened.program_version(), env!("CARGO_PKG_VERSION"));
         assert!(RunDirectory::open_for_writing(&path).unwrap().is_locked());
     }
 

@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::error::TrainError;
 
@@ -70,6 +71,26 @@ impl LineLog {
     fn fault(&self, source: io::Error) -> TrainError {
         TrainError::Write { path: self.path.clone(), source }
     }
+}
+
+/// The values in the log of JSON lines at `path`; a last line without its end is left out.
+///
+/// # Errors
+/// [`TrainError::Read`] when the file cannot be read, [`TrainError::LogLine`] when a line is no such value.
+pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, TrainError> {
+    let text = std::fs::read_to_string(path).map_err(|source| TrainError::Read { path: path.to_owned(), source })?;
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    whole
+        .lines()
+        .zip(1..)
+        .map(|(line, number)| {
+            serde_json::from_str(line).map_err(|fault| TrainError::LogLine {
+                path: path.to_owned(),
+                line: number,
+                message: fault.to_string(),
+            })
+        })
+        .collect()
 }
 
 fn count_lines(text: &str) -> u64 {

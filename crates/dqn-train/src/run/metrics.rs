@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::lines::LineLog;
+use super::lines::{LineLog, read_json};
 use super::tensorboard::EventWriter;
 use crate::error::TrainError;
 
@@ -47,19 +47,7 @@ fn scalars<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String
 /// # Errors
 /// [`TrainError::Read`] when the file cannot be read, [`TrainError::LogLine`] when a line is no record.
 pub fn read_records(path: &Path) -> Result<Vec<Record>, TrainError> {
-    let text = std::fs::read_to_string(path).map_err(|source| TrainError::Read { path: path.to_owned(), source })?;
-    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-    whole
-        .lines()
-        .zip(1..)
-        .map(|(line, number)| {
-            serde_json::from_str(line).map_err(|fault| TrainError::LogLine {
-                path: path.to_owned(),
-                line: number,
-                message: fault.to_string(),
-            })
-        })
-        .collect()
+    read_json(path)
 }
 
 /// Appends records to the three logs of a run.

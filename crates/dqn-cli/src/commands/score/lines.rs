@@ -92,7 +92,7 @@ impl ErrorRate {
 
 /// The counts of one line or of several.
 #[derive(Clone)]
-pub(super) struct Counts(AlignmentCounts);
+pub(crate) struct Counts(AlignmentCounts);
 
 impl AddAssign<&Self> for Counts {
     fn add_assign(&mut self, other: &Self) {
