@@ -13,6 +13,7 @@ pub mod config;
 mod diagnostics;
 mod error;
 pub mod evaluation;
+pub mod evaluation_metric;
 pub mod experiment;
 pub mod generate;
 pub mod leaderboard;
@@ -24,7 +25,9 @@ pub mod report;
 mod responses;
 pub mod run;
 pub mod runner;
+pub mod seeds;
 pub mod stats;
+pub mod sweep;
 pub mod text;
 pub mod training;
 

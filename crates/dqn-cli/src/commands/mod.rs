@@ -9,8 +9,12 @@ mod generate;
 mod leaderboard;
 mod lm;
 mod score;
+mod seeds;
+mod sweep;
 mod tokenizer;
 mod train;
+
+pub(crate) use train::store as store_report;
 
 use crate::args::{Command, Train};
 use crate::console::Console;
@@ -26,6 +30,7 @@ pub(crate) fn run(command: Option<Command>, console: Console) -> anyhow::Result<
         Command::Lm(command) => lm::run(&command, console)?,
         Command::Tokenizer(command) => tokenizer::run(&command, console)?,
         Command::Data(command) => data::run(&command, console)?,
+        Command::Sweep(args) => return sweep::run(&args, console),
         Command::Leaderboard(args) => return leaderboard::run(&args, console),
         Command::Config(command) => config::run(&command, console)?,
         Command::Backends => backends::run(console)?,

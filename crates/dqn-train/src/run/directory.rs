@@ -68,6 +68,29 @@ impl RunDirectory {
         Ok(run)
     }
 
+    /// Empties the folder of a run whose process was killed while it made it; a folder with anything else in it is left
+    /// as it is.
+    ///
+    /// # Errors
+    /// [`TrainError::RunLocked`] when another process makes it just now, [`TrainError::CreateRun`] when it cannot be
+    /// emptied.
+    pub fn discard_unbegun(path: &Path) -> Result<(), TrainError> {
+        const MADE: [&str; 6] = [LOCK_NAME, MARKER_NAME, "config.toml", "tokenizer.json", "checkpoints", "eval"];
+        let fault = |source| TrainError::CreateRun { path: path.to_owned(), source };
+        let names = entries(path).map_err(fault)?;
+        let is_made = |name: &String| MADE.contains(&name.strip_suffix(".partial").unwrap_or(name));
+        if names.is_empty() || !names.iter().all(is_made) {
+            return Ok(());
+        }
+        let _lock = lock(path)?;
+        for name in names.iter().filter(|name| *name != LOCK_NAME) {
+            let path = path.join(name);
+            // A folder with something in it cannot be removed so, and a run without one cannot have learned.
+            if path.is_dir() { fs::remove_dir(path) } else { fs::remove_file(path) }.map_err(fault)?;
+        }
+        Ok(())
+    }
+
     /// Opens the folder of a run for reading.
     ///
     /// # Errors
@@ -270,6 +293,23 @@ mod tests {
         assert!(fault.to_string().ends_with(&expected), "{fault}");
         fs::write(folder.path().join(MARKER_NAME), r#"{"format":"nine"}"#).unwrap();
         assert!(matches!(RunDirectory::open(folder.path()), Err(TrainError::NotARun { .. })));
+    }
+
+    #[test]
+    fn a_folder_that_was_being_made_is_emptied_and_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run");
+        let run = RunDirectory::create(&path).unwrap();
+        fs::write(run.config_path(), "seed = 1").unwrap();
+        fs::write(path.join("tokenizer.json.partial"), "{").unwrap();
+        assert!(matches!(RunDirectory::discard_unbegun(&path), Err(TrainError::RunLocked { .. })));
+        drop(run);
+        RunDirectory::discard_unbegun(&path).unwrap();
+        drop(RunDirectory::create(&path).unwrap());
+        fs::write(path.join("metrics.jsonl"), "").unwrap();
+        RunDirectory::discard_unbegun(&path).unwrap();
+        assert!(matches!(RunDirectory::create(&path), Err(TrainError::RunExists { .. })));
+        RunDirectory::discard_unbegun(&folder.path().join("nothing")).unwrap();
     }
 
     #[test]
