@@ -179,6 +179,28 @@ fn a_run_that_pauses_to_be_measured_ends_as_if_it_had_not() {
 }
 
 #[test]
+fn runs_beside_each_other_learn_what_each_learns_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let online = |name: String, dropout: &str| {
+        let (path, device) = (folder.path().join(name), Device::flex());
+        let config = CONFIG.replace("dropout = 0.1", &format!("dropout = {dropout}"));
+        let config = ExperimentConfig::from_toml(&config, "test", &[]).unwrap();
+        assert!(run(&Experiment::build(config, None, &device).unwrap(), &path, &device, false, None));
+        RunDirectory::open(&path).unwrap().checkpoints().load(Which::Last).unwrap().parts.remove("online").unwrap()
+    };
+    let dropouts = (0_usize..).zip(["0.1", "0.0", "0.1", "0.3"]);
+    let alone: Vec<_> = dropouts.clone().map(|(index, one)| online(format!("alone-{index}"), one)).collect();
+    let online = &online;
+    let beside: Vec<_> = std::thread::scope(|scope| {
+        let begin = |(index, one): (usize, _)| scope.spawn(move || online(format!("beside-{index}"), one));
+        let runs: Vec<_> = dropouts.map(begin).collect();
+        runs.into_iter().map(|run| run.join().unwrap()).collect()
+    });
+    assert!(alone == beside, "what a run draws depends on those beside it");
+    assert!(alone[0] == alone[2] && alone[0] != alone[1] && alone[0] != alone[3]);
+}
+
+#[test]
 fn resumed_runs_end_in_the_same_bits_on_flex() {
     check(CONFIG, &Device::flex(), [6, 2, 2]);
 }

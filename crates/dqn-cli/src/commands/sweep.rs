@@ -412,4 +412,22 @@ mod tests {
             assert_eq!(is_of_key(place, key), expected, "{place}, {key}");
         }
     }
+
+    #[test]
+    fn faults_of_a_trial_are_told_from_faults_of_the_surroundings() {
+        let missing = || std::io::Error::new(std::io::ErrorKind::NotFound, "no such file");
+        let of_trial: [anyhow::Error; 2] =
+            [Panicked("out of memory".to_owned()).into(), TrainError::NoActions { kind: "words" }.into()];
+        for error in of_trial {
+            assert!(depends_on_settings(&error.context("trial 1")));
+        }
+        let of_files: [anyhow::Error; 3] = [
+            TrainError::Read { path: "a".into(), source: missing() }.into(),
+            TrainError::RunLocked { path: "a".into(), holder: "process 1".to_owned() }.into(),
+            BadRequest("a run of other settings".to_owned()).into(),
+        ];
+        for error in of_files {
+            assert!(!depends_on_settings(&error.context("trial 1")));
+        }
+    }
 }

@@ -9,5 +9,6 @@ mod interrupts;
 mod program;
 mod runs;
 mod scores;
+mod sweeps;
 mod terminal;
 mod texts;

@@ -75,18 +75,33 @@ impl RunDirectory {
     /// [`TrainError::RunLocked`] when another process makes it just now, [`TrainError::CreateRun`] when it cannot be
     /// emptied.
     pub fn discard_unbegun(path: &Path) -> Result<(), TrainError> {
-        const MADE: [&str; 6] = [LOCK_NAME, MARKER_NAME, "config.toml", "tokenizer.json", "checkpoints", "eval"];
+        // In this order: a folder in which checkpoints lie is refused before anything of it is gone.
+        const MADE: [&str; 10] = [
+            "checkpoints",
+            "eval",
+            "config.toml",
+            "config.toml.partial",
+            "tokenizer.json",
+            "tokenizer.json.partial",
+            "origin.json.partial",
+            MARKER_NAME,
+            "run.json.partial",
+            LOCK_NAME,
+        ];
         let fault = |source| TrainError::CreateRun { path: path.to_owned(), source };
         let names = entries(path).map_err(fault)?;
-        let is_made = |name: &String| MADE.contains(&name.strip_suffix(".partial").unwrap_or(name));
-        if names.is_empty() || !names.iter().all(is_made) {
+        if names.is_empty() || !names.iter().all(|name| MADE.contains(&name.as_str())) {
             return Ok(());
         }
         let _lock = lock(path)?;
-        for name in names.iter().filter(|name| *name != LOCK_NAME) {
-            let path = path.join(name);
-            // A folder with something in it cannot be removed so, and a run without one cannot have learned.
-            if path.is_dir() { fs::remove_dir(path) } else { fs::remove_file(path) }.map_err(fault)?;
+        for path in MADE.iter().filter(|name| **name != LOCK_NAME).map(|name| path.join(name)) {
+            match path.is_dir() {
+                // Only an empty folder can be removed so.
+                true => fs::remove_dir(path),
+                false if path.exists() => fs::remove_file(path),
+                false => Ok(()),
+            }
+            .map_err(fault)?;
         }
         Ok(())
     }
@@ -241,6 +256,7 @@ fn lock(folder: &Path) -> Result<File, TrainError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::checkpoint::Which;
     use super::*;
 
     #[test]
@@ -301,11 +317,16 @@ mod tests {
         let path = folder.path().join("run");
         let run = RunDirectory::create(&path).unwrap();
         fs::write(run.config_path(), "seed = 1").unwrap();
-        fs::write(path.join("tokenizer.json.partial"), "{").unwrap();
+        fs::write(path.join("origin.json.partial"), "{").unwrap();
         assert!(matches!(RunDirectory::discard_unbegun(&path), Err(TrainError::RunLocked { .. })));
         drop(run);
         RunDirectory::discard_unbegun(&path).unwrap();
-        drop(RunDirectory::create(&path).unwrap());
+        let run = RunDirectory::create(&path).unwrap();
+        // A checkpoint shows that something was learned.
+        fs::write(run.checkpoints().path(Which::Last), "").unwrap();
+        drop(run);
+        assert!(matches!(RunDirectory::discard_unbegun(&path), Err(TrainError::CreateRun { .. })));
+        assert_eq!(entries(&path).unwrap(), ["checkpoints", "eval", LOCK_NAME, MARKER_NAME]);
         fs::write(path.join("metrics.jsonl"), "").unwrap();
         RunDirectory::discard_unbegun(&path).unwrap();
         assert!(matches!(RunDirectory::create(&path), Err(TrainError::RunExists { .. })));

@@ -338,7 +338,7 @@ search = { kind = "random", n_trials = 3 }
     #[test]
     fn each_fault_is_told_with_its_key() {
         let table: [(&[(&str, &str)], &[&str]); 14] = [
-            (&[("seeds", "seed")], &["line 3: seed", "an unknown key", "`seeds`"]),
+            (&[("goal =", "gaol = 1\ngoal =")], &["line 5: gaol", "an unknown key", "`goal`"]),
             (&[("[1, 2]", "[]")], &["seeds", "at least 1 item"]),
             (&[("[1, 2]", "[2, 2]")], &["seeds: found 2 twice"]),
             (&[("\"return\"", "\"reward\"")], &["metric", "\"reward\"", "\"return\", \"score\""]),
