@@ -271,7 +271,8 @@ fn a_trial_that_fails_is_told_and_the_others_go_on() {
 
 #[test]
 fn faults_of_a_sweep_are_told_before_anything_runs() {
-    let table: [(&[(&str, &str)], &[&str]); 13] = [
+    type Row = (&'static [(&'static str, &'static str)], &'static [&'static str]);
+    let table: [Row; 13] = [
         (&[("goal", "gaol")], &["find.toml", "gaol: found an unknown key", "`goal`"]),
         (&[("copy.toml", "copie.toml")], &["cannot read copie.toml"]),
         (

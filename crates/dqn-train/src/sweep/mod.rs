@@ -337,7 +337,8 @@ search = { kind = "random", n_trials = 3 }
 
     #[test]
     fn each_fault_is_told_with_its_key() {
-        let table: [(&[(&str, &str)], &[&str]); 14] = [
+        type Row = (&'static [(&'static str, &'static str)], &'static [&'static str]);
+        let table: [Row; 14] = [
             (&[("goal =", "gaol = 1\ngoal =")], &["line 5: gaol", "an unknown key", "`goal`"]),
             (&[("[1, 2]", "[]")], &["seeds", "at least 1 item"]),
             (&[("[1, 2]", "[2, 2]")], &["seeds: found 2 twice"]),
