@@ -54,6 +54,8 @@ pub(crate) enum Command {
     /// Make a tokenizer, or use one
     #[command(subcommand)]
     Tokenizer(Tokenizer),
+    /// Search for settings: a grid, at random, or by successive halving, judged on validation prompts
+    Sweep(Search),
     /// Compare methods on the same task, data and seeds, beside scripted players and published figures
     Leaderboard(Leaderboard),
     /// Write one HTML page about runs: curves, results, samples and settings. It needs no network, and any browser shows it
@@ -90,11 +92,23 @@ pub(crate) struct Train {
     /// Seed of every random draw, instead of the file's
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
+    /// Make a run with each of these seeds and a table over them: 1..5 are the five seeds from 1 to 5, and 1,4,7 these
+    /// three. The runs lie in seed-N below --run-dir [default: runs/NAME-seeds]; finished ones are not made again, and
+    /// unfinished ones go on
+    #[arg(long, value_name = "A..B|A,B,...", value_parser = seeds, conflicts_with_all = ["seed", "resume"])]
+    pub(crate) seeds: Option<Seeds>,
+    /// With --seeds, runs made at a time, which share the cores [default: one a core; on a graphics card 1]
+    #[arg(long, value_name = "N", requires = "seeds", value_parser = at_least_one)]
+    pub(crate) parallel: Option<usize>,
     /// Print the result as one JSON object and nothing else on standard output:
-    /// {run, finished, updates, evaluation}, the last as by `eval --json`
+    /// {run, finished, updates, evaluation}, the last as by `eval --json`; with --seeds {runs, finished, table}
     #[arg(long)]
     pub(crate) json: bool,
 }
+
+/// Seeds of runs, each once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Seeds(pub(crate) Vec<u64>);
 
 /// An experiment file and changes to it.
 #[derive(Debug, Default, Args)]
@@ -521,6 +535,32 @@ pub(crate) struct Compare {
     pub(crate) json: bool,
 }
 
+/// Arguments of `sweep`.
+#[derive(Debug, Args)]
+pub(crate) struct Search {
+    /// The description, a TOML file such as those of configs/sweeps
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// Folder of the runs, one below it for each sweep; runs that are there are gone on with or not made again
+    /// [default: runs/sweep]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) run_dir: Option<PathBuf>,
+    /// Folder for the table as Markdown, JSON and SVG; without it beside the runs
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
+    /// Change a value in the experiment of every trial; may be repeated
+    #[arg(long, value_name = "KEY.PATH=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Runs made at a time, which share the cores [default: one a core; on a graphics card 1]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub(crate) parallel: Option<usize>,
+    #[command(flatten)]
+    pub(crate) backend: BackendChoice,
+    /// Print the table as JSON on one line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// What to do with logs of episodes.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Data {
@@ -632,6 +672,35 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|&n| n > 0).ok_or_else(|| "it must be a whole number of at least 1".to_owned())
 }
 
+/// Most seeds of one call: more are a slip of the pen.
+const MAX_SEEDS: usize = 10_000;
+
+fn seeds(text: &str) -> Result<Seeds, String> {
+    let form = "it must be a range such as 1..5, which is the five seeds from 1 to 5, or numbers divided by commas";
+    let number = |text: &str| text.parse::<u64>().map_err(|_| format!("{text:?}: {form}"));
+    let mut seeds = Vec::new();
+    for part in text.split(',') {
+        let (first, last) = match part.split_once("..") {
+            Some((first, last)) => (number(first)?, number(last)?),
+            None => (number(part)?, number(part)?),
+        };
+        if first > last {
+            return Err(format!("{part:?} holds no seed: the lower one comes first"));
+        }
+        let room = MAX_SEEDS - seeds.len();
+        if last - first >= room as u64 {
+            return Err(format!("{text:?} holds more than {MAX_SEEDS} seeds"));
+        }
+        seeds.extend(first..=last);
+    }
+    let mut sorted = seeds.clone();
+    sorted.sort_unstable();
+    match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(format!("the seed {} stands there twice", pair[0])),
+        None => Ok(Seeds(seeds)),
+    }
+}
+
 fn temperature(text: &str) -> Result<f64, String> {
     let positive = text.parse().ok().filter(|value: &f64| value.is_finite() && *value > 0.0);
     positive.ok_or_else(|| "it must be a number above 0".to_owned())
@@ -715,6 +784,25 @@ mod tests {
             ("newest", None),
         ] {
             assert_eq!(checkpoint(text).ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn ranges_of_seeds_include_both_ends() {
+        for (text, expected) in [
+            ("1..5", Some(vec![1, 2, 3, 4, 5])),
+            ("1,4,7", Some(vec![1, 4, 7])),
+            ("7,1..3", Some(vec![7, 1, 2, 3])),
+            ("3..3", Some(vec![3])),
+            ("1..=5", None),
+            ("5..1", None),
+            ("1,1", None),
+            ("1..3,2", None),
+            ("", None),
+            ("1..", None),
+            ("0..18446744073709551615", None),
+        ] {
+            assert_eq!(seeds(text).ok().map(|seeds| seeds.0), expected, "{text}");
         }
     }
 

@@ -4,7 +4,7 @@ use std::panic;
 
 use burn::tensor::{Device, Tensor};
 
-use crate::failure::BadRequest;
+use crate::failure::{BadRequest, panic_message};
 
 #[cfg(not(any(feature = "flex", feature = "ndarray", feature = "wgpu", feature = "cuda")))]
 compile_error!("dqn-cli needs a backend: compile it with --features flex, ndarray, wgpu or cuda");
@@ -84,6 +84,17 @@ impl Backend {
         Self::ALL.into_iter().find(|backend| backend.is_compiled()).expect("without a backend this does not compile")
     }
 
+    /// How many of `n_runs` runs it makes at a time where nobody says: one a core, and one alone on a graphics card, whose
+    /// memory they would share.
+    pub(crate) fn parallel_runs(self, n_runs: usize) -> usize {
+        match self {
+            Backend::Flex | Backend::Ndarray => {
+                std::thread::available_parallelism().map_or(1, usize::from).min(n_runs).max(1)
+            }
+            Backend::Wgpu | Backend::Cuda => 1,
+        }
+    }
+
     /// Its device, proven to compute.
     pub(crate) fn device(self) -> Result<Device, BadRequest> {
         let fault = |message: String| {
@@ -127,10 +138,7 @@ fn quietly<T>(ask: impl FnOnce() -> T) -> Result<T, String> {
     panic::set_hook(Box::new(|_| {}));
     let answer = panic::catch_unwind(panic::AssertUnwindSafe(ask));
     panic::set_hook(hook);
-    answer.map_err(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked").to_owned()
-    })
+    answer.map_err(|panic| panic_message(&*panic))
 }
 
 #[cfg(test)]

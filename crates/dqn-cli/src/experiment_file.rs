@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use dqn_train::builtin::DEFAULT_EXPERIMENT;
+use dqn_train::config::check;
 use dqn_train::config::layers::merge;
 use dqn_train::config::{ActionsConfig, CorpusSource, EpisodeSource, ExperimentConfig, PriorConfig};
 use toml::{Table, Value};
@@ -20,16 +21,28 @@ const MAX_LAYERS: usize = 16;
 
 /// Reads and checks an experiment; paths in it are whole paths afterwards, so that a run can be opened from anywhere.
 pub(crate) fn load(file: &ExperimentFile) -> anyhow::Result<ExperimentConfig> {
-    let text = match &file.config {
-        Some(path) => input::text(Some(path))?,
-        None => DEFAULT_EXPERIMENT.to_owned(),
-    };
-    let table = layered(&text, file.config.as_deref(), &origin(file), MAX_LAYERS)?;
+    let (table, text) = read(file)?;
     let mut config = ExperimentConfig::from_table(table, &text, &origin(file), &file.set)?;
     // What an override names starts at the folder of the experiment file as well.
     let folder = folder(file.config.as_deref());
     paths(&mut config).into_iter().try_for_each(|path| make_whole(path, &folder))?;
     Ok(config)
+}
+
+/// The table of an experiment with the changes to it, unchecked.
+pub(crate) fn table(file: &ExperimentFile) -> anyhow::Result<Table> {
+    let (mut table, _) = read(file)?;
+    file.set.iter().try_for_each(|assignment| check::apply_override(&mut table, assignment))?;
+    Ok(table)
+}
+
+/// The table of an experiment file without the changes to it, and the text of the file.
+fn read(file: &ExperimentFile) -> anyhow::Result<(Table, String)> {
+    let text = match &file.config {
+        Some(path) => input::text(Some(path))?,
+        None => DEFAULT_EXPERIMENT.to_owned(),
+    };
+    Ok((layered(&text, file.config.as_deref(), &origin(file), MAX_LAYERS)?, text))
 }
 
 /// The table of an experiment file, put over the one it extends.

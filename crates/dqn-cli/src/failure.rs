@@ -1,5 +1,6 @@
 //! How a command ends: exit codes, and what is said when it fails.
 
+use std::any::Any;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -39,6 +40,12 @@ impl Ending {
 #[error("{0}")]
 pub(crate) struct BadRequest(pub(crate) String);
 
+/// What a panic said.
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked").to_owned()
+}
+
 /// Tells what went wrong, on standard error, and chooses the exit code.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     if is_broken_pipe(error) {
@@ -51,7 +58,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
 }
 
 /// The messages of an error and its causes, one a line; a cause that a message before it tells already is left out.
-fn described(error: &anyhow::Error) -> String {
+pub(crate) fn described(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {
         let message = cause.to_string();

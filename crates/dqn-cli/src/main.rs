@@ -11,6 +11,7 @@ mod failure;
 mod input;
 mod interrupt;
 mod logging;
+mod parallel_runs;
 mod progress;
 mod saved_run;
 mod summary;

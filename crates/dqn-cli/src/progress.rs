@@ -35,6 +35,8 @@ const LINE_EVERY_AT_MOST: Duration = Duration::from_secs(10);
 /// Watches a run and tells about it.
 pub(crate) struct RunProgress {
     console: Console,
+    /// What every line begins with.
+    label: String,
     stop_after: Span,
     exploration: &'static str,
     /// Whether a line for every episode is a result that was asked for.
@@ -66,12 +68,13 @@ struct Speed {
 }
 
 impl RunProgress {
-    /// With `json`, standard output is left to the result.
-    pub(crate) fn new(console: Console, config: &ExperimentConfig, json: bool) -> Self {
+    /// With `json`, standard output is left to the result; `label` tells one of several runs from the others.
+    pub(crate) fn new(console: Console, config: &ExperimentConfig, json: bool, label: &str) -> Self {
         let stop_after = config.training.stop_after;
         let now = Instant::now();
         Self {
             console,
+            label: label.to_owned(),
             stop_after,
             exploration: match config.exploration {
                 Exploration::EpsilonGreedy { .. } => "epsilon",
@@ -99,17 +102,21 @@ impl RunProgress {
                     bar.pb_set_style(&style(unit, true));
                 }
                 bar.pb_set_position(passed.min(whole));
-                bar.pb_set_message(&self.figures());
+                bar.pb_set_message(&format!("{}{}", self.label, self.figures()));
             }
             None if is_line_due(now - self.last_line.0, fraction - self.last_line.1) => {
                 self.last_line = (now, fraction);
-                self.console.note(&format!("{passed} of {whole} {unit}: {}", self.figures()));
+                self.note(&format!("{passed} of {whole} {unit}: {}", self.figures()));
             }
             None => {}
         }
         if fraction >= 1.0 && self.bar.take().is_none() {
-            self.console.note(&format!("{passed} of {whole} {unit}: {}", self.figures()));
+            self.note(&format!("{passed} of {whole} {unit}: {}", self.figures()));
         }
+    }
+
+    fn note(&self, text: &str) {
+        self.console.note(&format!("{}{text}", self.label));
     }
 
     fn figures(&self) -> String {
@@ -134,7 +141,7 @@ impl Observer for RunProgress {
                     tracing::warn!("the newest checkpoint was left aside: {fault}");
                 }
                 let (passed, whole, unit) = counted(self.stop_after, progress);
-                self.console.note(&format!("Going on after {passed} of {whole} {unit}."));
+                self.note(&format!("Going on after {passed} of {whole} {unit}."));
                 self.speed.n_steps = progress.steps;
                 self.last_line.1 = self.stop_after.passed_fraction(progress);
                 if let Some(bar) = &self.bar {
@@ -160,12 +167,12 @@ impl Observer for RunProgress {
                 }
                 self.show(progress);
             }
-            Event::Evaluated(evaluation) => self.console.note(&evaluated(evaluation)),
+            Event::Evaluated(evaluation) => self.note(&evaluated(evaluation)),
             Event::Saved { progress } => {
                 tracing::debug!("saved after {} updates", progress.updates);
                 if self.stop_after.passed_fraction(progress) >= 1.0 && !self.is_over {
                     self.is_over = true;
-                    self.console.note("Evaluating what was learned ...");
+                    self.note("Evaluating what was learned ...");
                 }
             }
         }

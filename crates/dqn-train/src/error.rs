@@ -377,6 +377,51 @@ impl TrainError {
             | TrainError::Core(_) => true,
         }
     }
+
+    /// Whether other settings of the same experiment could do without the fault: it is neither one of files nor of what
+    /// the process lives in.
+    pub fn depends_on_settings(&self) -> bool {
+        match self {
+            TrainError::Read { .. }
+            | TrainError::Write { .. }
+            | TrainError::ConfigSyntax { .. }
+            | TrainError::CreateRun { .. }
+            | TrainError::RunExists { .. }
+            | TrainError::NotARun { .. }
+            | TrainError::RunVersion { .. }
+            | TrainError::RunLocked { .. }
+            | TrainError::NoCheckpoint { .. }
+            | TrainError::CheckpointDamaged { .. }
+            | TrainError::CheckpointVersion { .. }
+            | TrainError::OtherConfig { .. }
+            | TrainError::OtherCorpus { .. }
+            | TrainError::OtherParameters { .. }
+            | TrainError::LogLine { .. }
+            | TrainError::Log(_)
+            | TrainError::UnknownBuiltin { .. }
+            | TrainError::UnknownInPrompt { .. } => false,
+            TrainError::InvalidConfig { .. }
+            | TrainError::Override { .. }
+            | TrainError::OtherVocabulary { .. }
+            | TrainError::OtherNetwork { .. }
+            | TrainError::NoPrompts { .. }
+            | TrainError::NoPromptLines { .. }
+            | TrainError::NoActions { .. }
+            | TrainError::NothingToImitate { .. }
+            | TrainError::NoHumanTexts
+            | TrainError::NothingKept { .. }
+            | TrainError::TooFewPrompts { .. }
+            | TrainError::ScriptedEpisode(_)
+            | TrainError::UnknownDelimiter { .. }
+            | TrainError::NotOffered { .. }
+            | TrainError::Text(_)
+            | TrainError::Score(_)
+            | TrainError::Env(_)
+            | TrainError::Mdp(_)
+            | TrainError::Core(_)
+            | TrainError::Internal { .. } => true,
+        }
+    }
 }
 
 /// `n` things, with the plural where it is due.

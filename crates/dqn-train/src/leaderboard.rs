@@ -343,7 +343,7 @@ impl Leaderboard {
 }
 
 /// Text as it may stand in XML.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 

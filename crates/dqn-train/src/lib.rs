@@ -14,6 +14,7 @@ mod diagnostics;
 pub mod discriminator;
 mod error;
 pub mod evaluation;
+pub mod evaluation_metric;
 pub mod experiment;
 pub mod generate;
 pub mod leaderboard;
@@ -25,7 +26,9 @@ pub mod report;
 mod responses;
 pub mod run;
 pub mod runner;
+pub mod seeds;
 pub mod stats;
+pub mod sweep;
 pub mod text;
 pub mod training;
 

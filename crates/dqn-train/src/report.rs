@@ -97,21 +97,18 @@ pub fn evaluate(
         if stopped() {
             return Ok(None);
         }
-        for (index, Learned { name, policy, decoding }) in policies.iter().enumerate() {
-            let (mut row, episodes) = evaluator.network(name, &network.clone().decoding(*decoding), *policy)?;
-            if index == 0 {
-                row.held_out = evaluator.held_out(network, *decoding, *policy)?;
-                row.diagnostics = evaluator.diagnose(&network.clone().decoding(None), &episodes)?;
-                let found = match split {
-                    Split::Validation => validation.as_ref().map(|found| found.perplexities.clone()),
-                    Split::Train | Split::Test | Split::Judge => perplexity(split)?.map(|found| found.perplexities),
-                };
-                row.policy_perplexity = found.zip(fitted).map(|(perplexities, index)| perplexities[index]);
-                if split == splits[splits.len() - 1] {
-                    report.samples = samples(experiment, &before_episodes, &episodes);
-                }
-            }
-            report.rows.push(row);
+        let (mut first, episodes) = measure_first(&mut evaluator, network, &policies[0])?;
+        let found = match split {
+            Split::Validation => validation.as_ref().map(|found| found.perplexities.clone()),
+            Split::Train | Split::Test | Split::Judge => perplexity(split)?.map(|found| found.perplexities),
+        };
+        first.policy_perplexity = found.zip(fitted).map(|(perplexities, index)| perplexities[index]);
+        if split == splits[splits.len() - 1] {
+            report.samples = samples(experiment, &before_episodes, &episodes);
+        }
+        report.rows.push(first);
+        for Learned { name, policy, decoding } in &policies[1..] {
+            report.rows.push(evaluator.network(name, &network.clone().decoding(*decoding), *policy)?.0);
         }
         compare(&mut report.rows, split, &policies[0].name, experiment.config.evaluation.seed);
         report.rows.extend(evaluator.human()?);
@@ -121,6 +118,30 @@ pub fn evaluate(
     }
     report.generalisation_gap = gap(&report.rows, &policies[0].name);
     Ok(Some(report))
+}
+
+/// What a network is worth on validation prompts, as it acts; no other part of the text is looked at.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn validate(experiment: &Experiment, network: &TextQNetwork, progress: Progress) -> Result<Evaluation, TrainError> {
+    let policies = experiment.learned_policies(progress);
+    let mut evaluator = Evaluator::new(experiment, Split::Validation, experiment.config.evaluation.n_episodes)?;
+    let (row, _) = measure_first(&mut evaluator, network, &policies[0])?;
+    let found = PolicyPerplexity::of(experiment, network, Split::Validation, acting_temperature(&policies))?;
+    Ok(Evaluation { policy_perplexity: found.map(|found| found.perplexities[found.best()]), ..row })
+}
+
+/// The first learned policy with everything but its perplexity, and its episodes.
+fn measure_first(
+    evaluator: &mut Evaluator<'_>,
+    network: &TextQNetwork,
+    Learned { name, policy, decoding }: &Learned,
+) -> Result<(Evaluation, Vec<Trajectory>), TrainError> {
+    let (mut row, episodes) = evaluator.network(name, &network.clone().decoding(*decoding), *policy)?;
+    row.held_out = evaluator.held_out(network, *decoding, *policy)?;
+    row.diagnostics = evaluator.diagnose(&network.clone().decoding(None), &episodes)?;
+    Ok((row, episodes))
 }
 
 /// Evaluates a network on `splits` under each of `decodings`.

@@ -18,7 +18,7 @@ use crate::config::{EpisodeSource, ExperimentConfig, Metric};
 use crate::discriminator::DiscriminatorStats;
 use crate::evaluation::{Evaluation, Evaluator, PolicyPerplexity};
 use crate::experiment::Experiment;
-use crate::report::{Report, acting_temperature, evaluate, reported};
+use crate::report::{Report, acting_temperature, evaluate, reported, validate};
 use crate::run::atomic;
 use crate::run::checkpoint::{Checkpoint, CheckpointHeader, CheckpointStore, Newest, Which, config_hash};
 use crate::run::directory::RunDirectory;
@@ -140,6 +140,12 @@ pub fn origin(directory: &RunDirectory) -> Result<Origin, TrainError> {
     })
 }
 
+/// Whether the folder at `path` holds a run that was begun.
+pub fn is_begun(path: &Path) -> bool {
+    // It is written last.
+    path.join(ORIGIN_NAME).is_file()
+}
+
 /// The experiment of an existing run.
 ///
 /// # Errors
@@ -209,6 +215,62 @@ pub fn run(
     stop: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<RunEnd, TrainError> {
+    let (training, is_there) = advance(experiment, directory, device, resume, None, stop, observer)?;
+    let progress = training.progress();
+    if !is_there {
+        return Ok(RunEnd::Interrupted { progress });
+    }
+    Ok(match evaluate(experiment, training.network(), progress, reported(experiment), device, stop)? {
+        Some(report) => RunEnd::Finished(Box::new(report)),
+        None => RunEnd::Interrupted { progress },
+    })
+}
+
+/// A run that has come as far as it was asked to, and what it is worth on validation prompts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Milestone {
+    /// How far the run had come.
+    pub progress: Progress,
+    /// What was learned by then.
+    pub evaluation: Evaluation,
+}
+
+/// Runs an experiment to the end of the round in which it has made `until_updates` updates, or to its own end where that
+/// comes first or nothing is named, and measures it on validation prompts alone; nothing where `stop` was set before.
+///
+/// The pause leaves no trace: configuration and schedules are those of the whole run, which goes on from here with
+/// `resume`, here or in [`run`], as if it had not paused.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_until(
+    experiment: &Experiment,
+    directory: &RunDirectory,
+    device: &Device,
+    resume: bool,
+    until_updates: Option<u64>,
+    stop: &AtomicBool,
+    observer: &mut dyn Observer,
+) -> Result<Option<Milestone>, TrainError> {
+    let (training, is_there) = advance(experiment, directory, device, resume, until_updates, stop, observer)?;
+    if !is_there {
+        return Ok(None);
+    }
+    let progress = training.progress();
+    Ok(Some(Milestone { progress, evaluation: validate(experiment, training.network(), progress)? }))
+}
+
+/// The saved run after `until_updates` updates or at its end, and whether it has come there; it has not where `stop` was
+/// set.
+fn advance<'a>(
+    experiment: &'a Experiment,
+    directory: &RunDirectory,
+    device: &Device,
+    resume: bool,
+    until_updates: Option<u64>,
+    stop: &AtomicBool,
+    observer: &mut dyn Observer,
+) -> Result<(Training<'a>, bool), TrainError> {
     assert!(directory.is_locked(), "a run writes to its directory only while it holds the lock");
     let store = directory.checkpoints();
     let mut training = Training::new(experiment, device)?;
@@ -231,7 +293,10 @@ pub fn run(
     let metrics = MetricsWriter::open(directory.path(), resume.then_some(state.n_records))?;
     let samples = directory.samples(resume.then_some(state.n_samples))?;
     let mut runner = Runner { experiment, store, metrics, samples, state, begin: Instant::now() };
-    while !training.is_over() && !runner.stops_early() {
+    let is_there = |training: &Training<'_>| {
+        training.is_over() || until_updates.is_some_and(|until| training.progress().updates >= until)
+    };
+    while !is_there(&training) && !runner.stops_early() {
         let round = training.round()?;
         runner.record(&training, &round)?;
         let exploration = experiment.exploration_value(training.progress());
@@ -251,16 +316,12 @@ pub fn run(
             observer.on(Event::Saved { progress: training.progress() });
         }
         if stopped {
-            return Ok(RunEnd::Interrupted { progress: training.progress() });
+            return Ok((training, false));
         }
     }
     runner.save(&training)?;
     observer.on(Event::Saved { progress: training.progress() });
-    let progress = training.progress();
-    Ok(match evaluate(experiment, training.network(), progress, reported(experiment), device, stop)? {
-        Some(report) => RunEnd::Finished(Box::new(report)),
-        None => RunEnd::Interrupted { progress },
-    })
+    Ok((training, true))
 }
 
 struct Runner<'a> {

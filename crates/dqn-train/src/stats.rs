@@ -120,6 +120,20 @@ pub fn interquartile_mean(values: &[f64]) -> f64 {
     mean(&sorted[n_cut..sorted.len() - n_cut])
 }
 
+/// The standard deviation of the population that `values` are a sample of; nothing for fewer than two.
+///
+/// ```text
+/// sqrt(sum (x_i - mean)^2 / (n - 1))
+/// ```
+pub fn standard_deviation(values: &[f64]) -> Option<f64> {
+    if values.len() < 2 {
+        return None;
+    }
+    let middle = mean(values);
+    let squares: f64 = values.iter().map(|value| (value - middle).powi(2)).sum();
+    Some((squares / (values.len() - 1) as f64).sqrt())
+}
+
 /// The sorted means of samples drawn with replacement.
 fn resampled_means(values: &[f64], seed: u64) -> Vec<f64> {
     assert!(!values.is_empty(), "resamples of no values");
@@ -169,6 +183,13 @@ mod tests {
         ] {
             assert_eq!(interquartile_mean(values), expected, "{values:?}");
         }
+    }
+
+    #[test]
+    fn the_standard_deviation_divides_by_one_less() {
+        assert_eq!(standard_deviation(&[1.0, 3.0]), Some(2.0_f64.sqrt()));
+        assert_eq!(standard_deviation(&[2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0]), Some((32.0_f64 / 7.0).sqrt()));
+        assert_eq!(standard_deviation(&[1.0]), None);
     }
 
     #[test]

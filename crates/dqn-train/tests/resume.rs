@@ -138,6 +138,69 @@ fn check(config: &str, device: &Device, rounds: [usize; 3]) {
 }
 
 #[test]
+fn a_run_that_pauses_to_be_measured_ends_as_if_it_had_not() {
+    let device = Device::flex();
+    let experiment =
+        Experiment::build(ExperimentConfig::from_toml(CONFIG, "test", &[]).unwrap(), None, &device).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, paused) = (folder.path().join("whole"), folder.path().join("paused"));
+    let stop = AtomicBool::new(false);
+    let mut observer = StopAfter { rounds_left: None, stop: &stop };
+    let directory = runner::create(&whole, &experiment, "test").unwrap();
+    let end = runner::run(&experiment, &directory, &device, false, &stop, &mut observer).unwrap();
+    let RunEnd::Finished(report) = end else { panic!("nobody stopped the run") };
+    drop(directory);
+
+    let directory = runner::create(&paused, &experiment, "test").unwrap();
+    let mut until = |resume: bool, until_updates: Option<u64>| {
+        runner::run_until(&experiment, &directory, &device, resume, until_updates, &stop, &mut observer)
+            .unwrap()
+            .unwrap()
+    };
+    // A round makes two updates, so that the pause comes after the eighth.
+    let early = until(false, Some(7));
+    assert_eq!(early.progress.updates, 8);
+    // Asked for what it has done already, it does no more and measures the same.
+    assert_eq!(until(true, Some(8)), early);
+    assert_eq!(until(true, Some(20)).progress.updates, 20);
+    let last = until(true, None);
+    assert_eq!(last.progress, report.progress);
+    let split = dqn_text::split::Split::Validation;
+    let row = report.rows.iter().find(|row| row.split == split && row.policy == report.learned[0]).unwrap();
+    assert_eq!(&last.evaluation, row);
+    assert_ne!(early.evaluation.episode_return, last.evaluation.episode_return);
+
+    let parts = |path: &Path| RunDirectory::open(path).unwrap().checkpoints().load(Which::Last).unwrap().parts;
+    let (expected, found) = (parts(&whole), parts(&paused));
+    for name in ["online", "target", "replay", "state"] {
+        assert!(expected.get(name) == found.get(name), "the part {name:?} differs");
+    }
+    assert_eq!(metrics(&paused), metrics(&whole));
+}
+
+#[test]
+fn runs_beside_each_other_learn_what_each_learns_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let online = |name: String, dropout: &str| {
+        let (path, device) = (folder.path().join(name), Device::flex());
+        let config = CONFIG.replace("dropout = 0.1", &format!("dropout = {dropout}"));
+        let config = ExperimentConfig::from_toml(&config, "test", &[]).unwrap();
+        assert!(run(&Experiment::build(config, None, &device).unwrap(), &path, &device, false, None));
+        RunDirectory::open(&path).unwrap().checkpoints().load(Which::Last).unwrap().parts.remove("online").unwrap()
+    };
+    let dropouts = (0_usize..).zip(["0.1", "0.0", "0.1", "0.3"]);
+    let alone: Vec<_> = dropouts.clone().map(|(index, one)| online(format!("alone-{index}"), one)).collect();
+    let online = &online;
+    let beside: Vec<_> = std::thread::scope(|scope| {
+        let begin = |(index, one): (usize, _)| scope.spawn(move || online(format!("beside-{index}"), one));
+        let runs: Vec<_> = dropouts.map(begin).collect();
+        runs.into_iter().map(|run| run.join().unwrap()).collect()
+    });
+    assert!(alone == beside, "what a run draws depends on those beside it");
+    assert!(alone[0] == alone[2] && alone[0] != alone[1] && alone[0] != alone[3]);
+}
+
+#[test]
 fn resumed_runs_end_in_the_same_bits_on_flex() {
     check(CONFIG, &Device::flex(), [6, 2, 2]);
 }

@@ -1,24 +1,19 @@
 //! `leaderboard`: methods beside each other, over seeds.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::AtomicBool;
 
 use anyhow::Context;
 use burn::tensor::Device;
 use dqn_train::config::ExperimentConfig;
-use dqn_train::experiment::Experiment;
 use dqn_train::leaderboard::{Finished, LeaderboardConfig, Method};
-use dqn_train::report::Report;
-use dqn_train::run::directory::RunDirectory;
 use dqn_train::run::{atomic, metrics};
-use dqn_train::runner::{self, Event, Observer, RunEnd};
 
 use crate::args::{ExperimentFile, Leaderboard};
 use crate::backend::Backend;
-use crate::commands::train;
 use crate::console::Console;
 use crate::failure::{BadRequest, Ending};
+use crate::parallel_runs::{FinishedRun, INTERRUPTED_NOTE, KeptRun, Quiet, in_parallel};
 use crate::summary::shell_word;
 use crate::{experiment_file, input, interrupt};
 
@@ -32,7 +27,7 @@ pub(crate) fn run(args: &Leaderboard, console: Console) -> anyhow::Result<Ending
         let board = Board::open(path, args)?;
         let device = backend.device()?;
         let Some(runs) = board.all_runs(args.parallel, backend, &device, stop, console)? else {
-            console.note("Stopped and saved; the same command goes on where this one stopped");
+            console.note(INTERRUPTED_NOTE);
             return Ok(Ending::Interrupted);
         };
         let found = board.config.leaderboard(&runs);
@@ -114,7 +109,7 @@ impl Board {
         parallel: usize,
         backend: Backend,
         device: &Device,
-        stop: &std::sync::atomic::AtomicBool,
+        stop: &AtomicBool,
         console: Console,
     ) -> anyhow::Result<Option<Vec<Vec<Finished>>>> {
         let jobs: Vec<(usize, u64)> = (0..self.config.methods.len())
@@ -124,37 +119,15 @@ impl Board {
         for &(method, seed) in &jobs {
             self.experiment(&self.config.methods[method], seed)?;
         }
-        let (next, results) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-        let worker = || -> anyhow::Result<()> {
-            while let Some(&(method, seed)) = jobs.get(next.fetch_add(1, Ordering::SeqCst)) {
-                if stop.load(Ordering::SeqCst) {
-                    break;
-                }
-                if let Some(finished) =
-                    self.finished(&self.config.methods[method], seed, backend, device, stop, console)?
-                {
-                    results.lock().unwrap_or_else(PoisonError::into_inner).push((method, finished));
-                }
-            }
-            Ok(())
+        let work = |&(method, seed): &(usize, u64)| {
+            let finished = self.finished(&self.config.methods[method], seed, backend, device, stop, console)?;
+            Ok(finished.map(|finished| (method, finished)))
         };
-        std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..parallel).map(|_| scope.spawn(worker)).collect();
-            workers.into_iter().try_for_each(|worker| match worker.join() {
-                Ok(ended) => ended,
-                Err(panic) => std::panic::resume_unwind(panic),
-            })
-        })?;
-        let found = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-        if found.len() < jobs.len() {
-            return Ok(None);
-        }
+        let Some(found) = in_parallel(&jobs, parallel, stop, work)? else { return Ok(None) };
         let mut runs = vec![Vec::new(); self.config.methods.len()];
         for (method, finished) in found {
             runs[method].push(finished);
         }
-        let place = |run: &Finished| self.config.seeds.iter().position(|&seed| seed == run.seed);
-        runs.iter_mut().for_each(|runs| runs.sort_by_key(place));
         Ok(Some(runs))
     }
 
@@ -165,40 +138,19 @@ impl Board {
         seed: u64,
         backend: Backend,
         device: &Device,
-        stop: &std::sync::atomic::AtomicBool,
+        stop: &AtomicBool,
         console: Console,
     ) -> anyhow::Result<Option<Finished>> {
-        let config = self.experiment(method, seed)?;
         let path = self.runs.join(format!("{}-{seed}", folder_of(method)));
-        let (resolved, exists) = (config.to_toml()?, path.join("config.toml").is_file());
-        let experiment = Experiment::build(config, None, device)?;
-        if exists && std::fs::read_to_string(path.join("config.toml")).ok().as_deref() != Some(resolved.as_str()) {
-            let why = "holds a run of other settings; remove it, or name another place with --run-dir";
-            return Err(BadRequest(format!("{} {why}", path.display())).into());
-        }
-        let report_path = path.join("eval").join("report.json");
-        let (directory, is_done) = match exists {
-            true => (RunDirectory::open_for_writing(&path)?, report_path.is_file()),
-            false => (runner::create(&path, &experiment, backend.name())?, false),
+        let run = KeptRun::open(&path, self.experiment(method, seed)?, backend, device)?;
+        let Some(FinishedRun { report, wall_seconds, was_there }) = run.finish(device, stop, &mut Quiet)? else {
+            return Ok(None);
         };
-        if !is_done {
-            match runner::run(&experiment, &directory, device, exists, stop, &mut Quiet)? {
-                RunEnd::Finished(report) => {
-                    train::store(&directory, &report)?;
-                }
-                RunEnd::Interrupted { .. } => return Ok(None),
-            }
-        }
-        let text = input::text(Some(&report_path))?;
-        let unread = || format!("{} is no report of this version", report_path.display());
-        let mut value: serde_json::Value = serde_json::from_str(&text).with_context(unread)?;
-        let report: Report = serde_json::from_value(value["report"].take()).with_context(unread)?;
-        let wall_seconds = value["speed"]["wall_seconds"].as_f64().unwrap_or(0.0);
-        let records = metrics::read_records(&directory.metrics_path())?;
+        let records = metrics::read_records(&run.directory.metrics_path())?;
         let on_the_way = records.iter().filter_map(|record| record.scalars.get("validation/return").copied()).collect();
-        let behavior_returns = experiment.behavior()?.map(|data| data.returns.clone()).unwrap_or_default();
+        let behavior_returns = run.experiment.behavior()?.map(|data| data.returns.clone()).unwrap_or_default();
         let finished = Finished { seed, report, wall_seconds, on_the_way, behavior_returns };
-        let what = if is_done { "was there" } else { "is done" };
+        let what = if was_there { "was there" } else { "is done" };
         let learned = finished.report.learned.first().and_then(|name| {
             let row = finished.report.rows.iter().find(|row| row.policy == *name)?;
             Some(format!(": return {:.3}", row.episode_return.mean))
@@ -213,11 +165,4 @@ impl Board {
 fn folder_of(method: &Method) -> String {
     let plain = |letter: char| if letter.is_alphanumeric() { letter.to_ascii_lowercase() } else { '-' };
     method.name.chars().map(plain).collect()
-}
-
-/// Watches a run and says nothing.
-struct Quiet;
-
-impl Observer for Quiet {
-    fn on(&mut self, _event: Event<'_>) {}
 }

@@ -11,8 +11,12 @@ mod leaderboard;
 mod lm;
 mod report;
 pub(crate) mod score;
+mod seeds;
+mod sweep;
 mod tokenizer;
 mod train;
+
+pub(crate) use train::store as store_report;
 
 use crate::args::{Command, Train};
 use crate::console::Console;
@@ -28,6 +32,7 @@ pub(crate) fn run(command: Option<Command>, console: Console) -> anyhow::Result<
         Command::Lm(command) => lm::run(&command, console)?,
         Command::Tokenizer(command) => tokenizer::run(&command, console)?,
         Command::Data(command) => data::run(&command, console)?,
+        Command::Sweep(args) => return sweep::run(&args, console),
         Command::Leaderboard(args) => return leaderboard::run(&args, console),
         Command::Report(args) => report::run(&args, console)?,
         Command::Compare(args) => compare::run(&args, console)?,

@@ -15,8 +15,9 @@ use dqn_train::run::{atomic, metrics};
 use dqn_train::runner::{self, RunEnd};
 use serde::Serialize;
 
-use crate::args::Train;
+use crate::args::{Seeds, Train};
 use crate::backend::Backend;
+use crate::commands::seeds;
 use crate::console::Console;
 use crate::failure::Ending;
 use crate::progress::RunProgress;
@@ -24,7 +25,7 @@ use crate::summary::{self, RunReport, Speed, SplitResult};
 use crate::{experiment_file, interrupt, saved_run};
 
 /// Where runs lie that are given no place.
-const RUNS: &str = "runs";
+pub(super) const RUNS: &str = "runs";
 
 /// What `train --json` tells.
 #[derive(Serialize)]
@@ -39,6 +40,9 @@ struct Outcome {
 }
 
 pub(crate) fn run(args: &Train, console: Console) -> anyhow::Result<Ending> {
+    if let Some(Seeds(seeds)) = &args.seeds {
+        return seeds::run(args, seeds, console);
+    }
     let (experiment, directory, backend, device) = match &args.resume {
         Some(path) => {
             let directory = RunDirectory::open_for_writing(path)?;
@@ -73,7 +77,7 @@ pub(crate) fn run(args: &Train, console: Console) -> anyhow::Result<Ending> {
     };
     console.note(&header(&experiment, &directory, backend, &device));
     let stop = interrupt::listen(console)?;
-    let mut progress = RunProgress::new(console, &experiment.config, args.json);
+    let mut progress = RunProgress::new(console, &experiment.config, args.json, "");
     let end = runner::run(&experiment, &directory, &device, args.resume.is_some(), stop, &mut progress)?;
     drop(progress);
     match end {

@@ -14,19 +14,27 @@ fn start(folder: &Path, arguments: &[&str]) -> Child {
     let metrics = folder.join("run/metrics.jsonl");
     let n_bytes = || std::fs::metadata(&metrics).map_or(0, |file| file.len());
     let before = n_bytes();
-    let child = Command::new(executable())
+    let child = spawn(folder, arguments);
+    wait_until(|| n_bytes() > before + 2_000);
+    child
+}
+
+fn spawn(folder: &Path, arguments: &[&str]) -> Child {
+    Command::new(executable())
         .args(arguments)
         .current_dir(folder)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap();
+        .unwrap()
+}
+
+fn wait_until(has_begun: impl Fn() -> bool) {
     let begin = Instant::now();
-    while n_bytes() <= before + 2_000 {
+    while !has_begun() {
         assert!(begin.elapsed() < Duration::from_secs(120), "the run has not begun after two minutes");
         sleep(Duration::from_millis(20));
     }
-    child
 }
 
 fn interrupt(child: Child) -> Ran {
@@ -68,4 +76,32 @@ fn an_interrupted_run_is_saved_and_goes_on() {
     let outcome: serde_json::Value = serde_json::from_str(&second.stdout).unwrap();
     assert_eq!((&outcome["finished"], &outcome["run"]), (&false.into(), &"run".into()));
     assert!(outcome["updates"].as_u64().unwrap() > reached);
+}
+
+#[test]
+fn several_seeds_stop_together_and_go_on() {
+    let folder = tiny(&[
+        ("updates = 20", "updates = 1000000"),
+        ("evaluate_every_updates = 10", "evaluate_every_updates = 0"),
+        ("keep_every_updates = 10", "keep_every_updates = 0"),
+    ]);
+    let arguments = ["train", "--config", "tiny.toml", "--seeds", "1,2", "--parallel", "2", "--run-dir", "group"];
+    // The files of metrics grow while a run learns.
+    let n_bytes = |seed: u64| {
+        let metrics = folder.path().join(format!("group/seed-{seed}/metrics.jsonl"));
+        std::fs::metadata(metrics).map_or(0, |file| file.len())
+    };
+    let stopped = || {
+        let before = [1, 2].map(n_bytes);
+        let child = spawn(folder.path(), &arguments);
+        wait_until(|| [1, 2].map(n_bytes).iter().zip(before).all(|(now, before)| *now > before + 2_000));
+        interrupt(child).ends_with(INTERRUPTED)
+    };
+    let first = stopped();
+    assert!(first.stderr.contains("the same command goes on where this one stopped"), "{}", first.stderr);
+    assert_eq!(first.stdout, "");
+    let second = stopped();
+    for seed in [1, 2] {
+        assert!(count_after(&second.stderr, &format!("seed {seed}: Going on after ")) > 0, "{}", second.stderr);
+    }
 }

@@ -10,5 +10,6 @@ mod program;
 mod reports;
 mod runs;
 mod scores;
+mod sweeps;
 mod terminal;
 mod texts;

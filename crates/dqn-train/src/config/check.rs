@@ -330,7 +330,7 @@ fn shortened(text: &str) -> String {
 }
 
 /// The path of `key` in the table at `path`.
-fn below(path: &str, key: &str) -> String {
+pub(crate) fn below(path: &str, key: &str) -> String {
     let is_bare =
         !key.is_empty() && key.chars().all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-'));
     let key = if is_bare { key.to_owned() } else { quoted(key) };

@@ -71,6 +71,44 @@ impl RunDirectory {
         Ok(run)
     }
 
+    /// Empties the folder of a run whose process was killed while it made it; a folder with anything else in it is left
+    /// as it is.
+    ///
+    /// # Errors
+    /// [`TrainError::RunLocked`] when another process makes it just now, [`TrainError::CreateRun`] when it cannot be
+    /// emptied.
+    pub fn discard_unbegun(path: &Path) -> Result<(), TrainError> {
+        // In this order: a folder in which checkpoints lie is refused before anything of it is gone.
+        const MADE: [&str; 10] = [
+            "checkpoints",
+            "eval",
+            "config.toml",
+            "config.toml.partial",
+            "tokenizer.json",
+            "tokenizer.json.partial",
+            "origin.json.partial",
+            MARKER_NAME,
+            "run.json.partial",
+            LOCK_NAME,
+        ];
+        let fault = |source| TrainError::CreateRun { path: path.to_owned(), source };
+        let names = entries(path).map_err(fault)?;
+        if names.is_empty() || !names.iter().all(|name| MADE.contains(&name.as_str())) {
+            return Ok(());
+        }
+        let _lock = lock(path)?;
+        for path in MADE.iter().filter(|name| **name != LOCK_NAME).map(|name| path.join(name)) {
+            match path.is_dir() {
+                // Only an empty folder can be removed so.
+                true => fs::remove_dir(path),
+                false if path.exists() => fs::remove_file(path),
+                false => Ok(()),
+            }
+            .map_err(fault)?;
+        }
+        Ok(())
+    }
+
     /// Opens the folder of a run for reading.
     ///
     /// # Errors
@@ -231,6 +269,7 @@ fn lock(folder: &Path) -> Result<File, TrainError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::checkpoint::Which;
     use super::*;
 
     #[test]
@@ -284,6 +323,28 @@ mod tests {
         assert!(fault.to_string().ends_with(&expected), "{fault}");
         fs::write(folder.path().join(MARKER_NAME), r#"{"format":"nine"}"#).unwrap();
         assert!(matches!(RunDirectory::open(folder.path()), Err(TrainError::NotARun { .. })));
+    }
+
+    #[test]
+    fn a_folder_that_was_being_made_is_emptied_and_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run");
+        let run = RunDirectory::create(&path).unwrap();
+        fs::write(run.config_path(), "seed = 1").unwrap();
+        fs::write(path.join("origin.json.partial"), "{").unwrap();
+        assert!(matches!(RunDirectory::discard_unbegun(&path), Err(TrainError::RunLocked { .. })));
+        drop(run);
+        RunDirectory::discard_unbegun(&path).unwrap();
+        let run = RunDirectory::create(&path).unwrap();
+        // A checkpoint shows that something was learned.
+        fs::write(run.checkpoints().path(Which::Last), "").unwrap();
+        drop(run);
+        assert!(matches!(RunDirectory::discard_unbegun(&path), Err(TrainError::CreateRun { .. })));
+        assert_eq!(entries(&path).unwrap(), ["checkpoints", "eval", LOCK_NAME, MARKER_NAME]);
+        fs::write(path.join("metrics.jsonl"), "").unwrap();
+        RunDirectory::discard_unbegun(&path).unwrap();
+        assert!(matches!(RunDirectory::create(&path), Err(TrainError::RunExists { .. })));
+        RunDirectory::discard_unbegun(&folder.path().join("nothing")).unwrap();
     }
 
     #[test]
