@@ -14,6 +14,7 @@ mod diagnostics;
 mod error;
 pub mod evaluation;
 pub mod experiment;
+pub mod explain;
 pub mod generate;
 pub mod leaderboard;
 pub mod logs;
