@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Train(Train),
     /// Measure what a run has learned, beside what it is compared with
     Eval(Eval),
+    /// Show why a run acts as it does in a text: values, alternatives, and the tokens that decide
+    Explain(Explain),
     /// Write with what a run has learned
     Generate(Generate),
     /// Score texts, one a line: BLEU as sacreBLEU has it, variety, repetition
@@ -180,6 +182,65 @@ impl From<EvalSplit> for Split {
             EvalSplit::Test => Split::Test,
         }
     }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    #[command(flatten)]
+    pub(crate) run: RunChoice,
+    /// A whole episode: a prompt and what follows it, the transcript of a game, or a text to be written from memory.
+    /// Without it what the run itself prefers, from the prompt or from the first validation start
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) text: Option<String>,
+    /// How the text begins, where it does not begin with as many tokens or lines as the prompts of the experiment
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) prompt: Option<String>,
+    /// Alternatives told of each step
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = at_least_one)]
+    pub(crate) top: usize,
+    /// How the tokens that decide are found
+    #[arg(long, value_name = "METHOD", default_value = "occlusion")]
+    pub(crate) method: ExplainMethod,
+    /// What stands in place of an occluded token [default: vocabulary]
+    #[arg(long, value_name = "TOKENS")]
+    pub(crate) replacement: Option<ExplainReplacement>,
+    /// How it is written
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: ExplainFormat,
+    /// File to write instead of standard output; one that exists is replaced
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// How the tokens that decide are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExplainMethod {
+    /// By how much the action is preferred less when another token stands in a place.
+    Occlusion,
+    /// By the gradient of the preference by the vectors of the tokens.
+    Gradient,
+    /// By what a Transformer attends to.
+    Attention,
+}
+
+/// What stands in place of an occluded token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExplainReplacement {
+    /// Other tokens of the vocabulary; the mean over them counts.
+    Vocabulary,
+    /// The token <unk>.
+    Unk,
+}
+
+/// How an explanation is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExplainFormat {
+    /// For a terminal, shaded where that shows colours.
+    Text,
+    /// One JSON object, as docs/explain.md describes it.
+    Json,
+    /// A page of its own.
+    Html,
 }
 
 #[derive(Debug, Args)]

@@ -18,16 +18,22 @@ pub(crate) fn start(verbosity: Verbosity) {
     let bars = IndicatifLayer::new();
     let lines = fmt::layer()
         .with_writer(bars.get_stderr_writer())
-        .with_ansi(has_colours(
-            |name| env::var_os(name).is_some_and(|value| !value.is_empty()),
-            io::stderr().is_terminal(),
-        ))
+        .with_ansi(has_colours(is_set, io::stderr().is_terminal()))
         .without_time()
         .with_target(verbosity.verbose > 0)
         .with_filter(levels(verbosity));
     // Spans of the libraries are no progress bars.
     let bars = bars.with_filter(Targets::new().with_target(progress::TARGET, LevelFilter::INFO));
     registry().with(lines).with(bars).init();
+}
+
+/// Whether results on standard output may be coloured.
+pub(crate) fn stdout_has_colours() -> bool {
+    has_colours(is_set, io::stdout().is_terminal())
+}
+
+fn is_set(name: &str) -> bool {
+    env::var_os(name).is_some_and(|value| !value.is_empty())
 }
 
 /// Which lines are shown, by the crate they come from.

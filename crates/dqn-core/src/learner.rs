@@ -556,6 +556,15 @@ pub fn load_parameters<N: Module>(network: N, name: &str, parts: &BTreeMap<Strin
     network.try_load_record(record).map_err(|error| unfit(name, &error))
 }
 
+/// `network` with the parameters of `other`, which may be on another device or be made to act.
+///
+/// # Errors
+/// When `other` is a network of another shape.
+pub fn with_parameters_of<N: Module>(network: N, other: &N) -> Result<N, CoreError> {
+    let bytes = other.clone().into_record().into_bytes().map_err(|error| unfit(ONLINE, &error))?;
+    load_parameters(network, ONLINE, &BTreeMap::from([(ONLINE.to_owned(), bytes.to_vec())]))
+}
+
 fn part<'a>(name: &str, parts: &'a BTreeMap<String, Vec<u8>>) -> Result<&'a [u8], CoreError> {
     let part = parts.get(name).ok_or_else(|| CoreError::MissingPart { part: name.to_owned() })?;
     Ok(part)

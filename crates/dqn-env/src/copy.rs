@@ -33,6 +33,8 @@ pub struct CopyString {
     actions: Arc<ActionTable>,
     length: usize,
     indexed: Seed,
+    /// The string of every start, where it is not drawn.
+    fixed: Option<Vec<TokenId>>,
     string: Vec<TokenId>,
     /// Tokens written, `None` outside an episode.
     n_written: Option<usize>,
@@ -56,7 +58,14 @@ impl CopyString {
         let names = (0..n_symbols).map(|symbol| symbol.to_string()).chain([DELIMITER.to_owned()]);
         let vocab = Vocab::new(names).expect("numbers and the delimiter are distinct");
         let actions = Arc::new(ActionTable::of_tokens((0..n_symbols).map(symbol)));
-        Ok(Self { vocab, actions, length, indexed, string: Vec::new(), n_written: None })
+        Ok(Self { vocab, actions, length, indexed, fixed: None, string: Vec::new(), n_written: None })
+    }
+
+    /// The same task with the one start `string`, or none where that is no string of the task.
+    pub fn with_string(self, string: &[TokenId]) -> Option<Self> {
+        let is_string =
+            string.len() == self.length && string.iter().all(|&token| self.actions.action_of(token).is_some());
+        is_string.then(|| Self { fixed: Some(string.to_vec()), ..self })
     }
 
     /// The vocabulary of the strings.
@@ -76,7 +85,7 @@ impl Environment for CopyString {
 
     fn n_starts(&self) -> usize {
         let n_strings = (0..self.length).fold(1, |n: usize, _| n.saturating_mul(self.actions.len()));
-        n_strings.min(MAX_STARTS)
+        if self.fixed.is_some() { 1 } else { n_strings.min(MAX_STARTS) }
     }
 
     fn reset(&mut self, start: Start) -> Result<State, MdpError> {
@@ -86,7 +95,10 @@ impl Environment for CopyString {
             Start::Indexed(index) => return Err(MdpError::NoSuchStart { index, n_starts: self.n_starts() }),
         };
         let n_symbols = self.actions.len();
-        self.string = (0..self.length).map(|_| symbol(rng.random_range(0..n_symbols))).collect();
+        self.string = match &self.fixed {
+            Some(string) => string.clone(),
+            None => (0..self.length).map(|_| symbol(rng.random_range(0..n_symbols))).collect(),
+        };
         self.n_written = Some(0);
         let delimiter = symbol(n_symbols);
         let tokens = [Special::Bos.id()].into_iter().chain(self.string.iter().copied()).chain([delimiter]).collect();
@@ -240,6 +252,17 @@ mod tests {
         let message = |length, n_symbols| CopyString::new(length, n_symbols, Seed(0)).unwrap_err().to_string();
         assert_eq!(message(0, 10), "the task copy has length = 0; it must be at least 1");
         assert_eq!(message(8, 1), "the task copy has n_symbols = 1; it must be at least 2");
+    }
+
+    #[test]
+    fn a_string_can_be_given() {
+        let string = [symbol(2), symbol(0)];
+        let mut given = task(2, 3, 0).with_string(&string).unwrap();
+        let delimiter = symbol(3);
+        assert_eq!(given.n_starts(), 1);
+        assert_eq!(given.reset(Start::Indexed(0)).unwrap().tokens[1..], [symbol(2), symbol(0), delimiter]);
+        assert_eq!(given.step(ActionId(2)).unwrap().reward, 0.5);
+        assert!(task(2, 3, 0).with_string(&string[..1]).is_none() && task(1, 3, 0).with_string(&[delimiter]).is_none());
     }
 
     proptest! {

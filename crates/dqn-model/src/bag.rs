@@ -191,6 +191,11 @@ impl Bag {
         Self { ngrams, layers, wide: self.wide.for_acting(), ..self }
     }
 
+    /// Whether tokens are read as their vectors alone: pairs have vectors of their own.
+    pub(crate) fn reads_vectors(&self) -> bool {
+        matches!(self.ngrams, Ngrams::Layer(_))
+    }
+
     /// Features of the states whose last tokens stand at `decisions`.
     ///
     /// # Shapes

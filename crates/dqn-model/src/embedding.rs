@@ -2,7 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::module::embedding;
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Gradients, Int, Tensor};
 use rand::Rng;
 
 use crate::init::Init;
@@ -34,6 +34,28 @@ impl TokenEmbedding {
             Some(table) => vectors + embedding(table.val(), positions),
             None => vectors,
         }
+    }
+
+    /// A table with a row for each place of `tokens`, which holds the vector that is read there, and the ids of these rows:
+    /// `[batch, time]`. Row 0 is that of `<pad>`. Other vectors of the same token stay as they are when a row changes.
+    pub(crate) fn of_places(&self, tokens: Tensor<2, Int>) -> (Self, Tensor<2, Int>) {
+        let [batch, time] = tokens.dims();
+        let device = tokens.device();
+        let padded = Tensor::cat(vec![Tensor::zeros([1], &device), tokens.reshape([batch * time])], 0);
+        let rows = self.rows(padded).detach().require_grad();
+        let ids = Tensor::<1, Int>::arange(1..(batch * time) as i64 + 1, &device).reshape([batch, time]);
+        (Self { tokens: Param::from_tensor(rows), positions: self.positions.clone() }, ids)
+    }
+
+    /// The gradient by the token vectors that a backward pass left: `[tokens, width]`.
+    pub(crate) fn token_gradient(&self, gradients: &Gradients) -> Option<Tensor<2>> {
+        self.tokens.grad(gradients)
+    }
+
+    /// The same with other vectors of the tokens: `[tokens, width]`.
+    #[cfg(test)]
+    pub(crate) fn with_tokens(self, tokens: Tensor<2>) -> Self {
+        Self { tokens: Param::from_tensor(tokens), ..self }
     }
 
     /// Number of tokens and of positions.

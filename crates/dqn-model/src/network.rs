@@ -205,6 +205,46 @@ impl TextQNetwork {
         }
     }
 
+    /// For each block of a Transformer what each place attends to: `[batch, heads, time, time]`; nothing for other torsos.
+    pub fn attention(&self, input: &SequenceInput) -> Option<Vec<Tensor<4>>> {
+        self.torso.attention(&self.embedding, input)
+    }
+
+    /// The gradient of `Q(s, chosen) - Q(s, rival)` by the vector of every token of the text, the position's left out, and
+    /// these vectors; of a network that decodes, that of the difference of the preferences.
+    ///
+    /// The vector a token has elsewhere (in other places, or as part of an action) counts as another one. `None` for a torso
+    /// that reads tokens otherwise than by their vectors.
+    ///
+    /// # Shapes
+    /// - `input.decisions`: `[batch, 1]`; `chosen`, `rival`: `[batch]`; the network and all of them on an autodiff device
+    /// - returns `[batch, time, embedding width]` twice, without a graph
+    ///
+    /// # Panics
+    /// When the network is on a device without autodiff, or was made to act ([`QNetwork::for_acting`]).
+    pub fn token_gradients(
+        &self,
+        input: &SequenceInput,
+        chosen: Tensor<1, Int>,
+        rival: Tensor<1, Int>,
+    ) -> Option<[Tensor<3>; 2]> {
+        if !self.torso.reads_vectors() {
+            return None;
+        }
+        let [batch, time] = input.tokens.dims();
+        let (embedding, tokens) = self.embedding.of_places(input.tokens.clone());
+        let features = self.finish(self.torso.forward(&embedding, &SequenceInput { tokens, ..input.clone() }));
+        let values = self.values_of(features.squeeze_dim(1));
+        let of = |actions: Tensor<1, Int>| values.clone().gather(1, actions.unsqueeze_dim(1));
+        let gradients = (of(chosen) - of(rival)).sum().backward();
+        let gradient = embedding.token_gradient(&gradients).expect("the values depend on the vectors of the text");
+        let vectors = embedding.rows(Tensor::<1, Int>::arange(0..(batch * time) as i64 + 1, &input.tokens.device()));
+        Some([gradient, vectors.inner()].map(|rows| {
+            let width = rows.dims()[1];
+            rows.narrow(0, 1, batch * time).reshape([batch, time, width])
+        }))
+    }
+
     /// The value of every action, or the preferences of a network that decodes: `[rows, width]` to `[rows, actions]`.
     fn values_of(&self, features: Tensor<2>) -> Tensor<2> {
         let features = self.acting_features(features);
@@ -537,6 +577,86 @@ mod tests {
                 Tensor::from_data(TensorData::new(values, [len]), device)
             };
             StepInput { tokens: column(&self.tokens), positions: column(&self.positions) }
+        }
+    }
+
+    #[test]
+    fn token_gradients_are_slopes() {
+        let device = Device::flex().autodiff();
+        // Tokens that occur once: a row of the table is then the vector of one place.
+        let tokens = matrix(&[vec![2, 7, 4, 9, 3]], &device);
+        let input = SequenceInput {
+            positions: matrix(&[vec![0, 1, 2, 1, 0]], &device),
+            decisions: matrix(&[vec![3]], &device),
+            tokens,
+        };
+        let index = |action: i64| Tensor::<1, Int>::from_data([action], &device);
+        let head = HeadConfig::Scalar { init_deviation: 0.5 };
+        let mut n_without = 0;
+        for torso in torsos() {
+            let network = network(torso.clone(), head, true, &device);
+            let Some([gradient, vectors]) = network.token_gradients(&input, index(2), index(5)) else {
+                n_without += 1;
+                continue;
+            };
+            let difference = |network: &TextQNetwork| -> f32 {
+                let values: Vec<f32> = network.q_values(network.features(&input)).try_into_vec_as().unwrap();
+                values[2] - values[5]
+            };
+            let rows: Vec<f32> = gradient.try_into_vec_as().unwrap();
+            let expected_vectors = network.embedding.of_tokens(input.tokens.clone()).inner();
+            assert_close(vectors.squeeze_dim(0), expected_vectors.squeeze_dim(0), "vectors");
+            for (place, token) in [2, 7, 4, 9, 3].into_iter().enumerate() {
+                let row = &rows[place * 6..][..6];
+                let length = row.iter().map(|entry| entry * entry).sum::<f32>().sqrt();
+                if place == 4 {
+                    assert_eq!(length, 0.0, "{torso:?}: what comes later changes nothing");
+                    continue;
+                }
+                // Along the gradient the slope is its length; elsewhere than at kinks of rectifiers.
+                let moved = |by: f32| {
+                    let mut network = network.clone();
+                    let mut table: Vec<f32> =
+                        network.embedding.rows(all_tokens(&device)).inner().try_into_vec_as().unwrap();
+                    let scale = if length > 0.0 { by / length } else { 0.0 };
+                    table[token * 6..][..6].iter_mut().zip(row).for_each(|(entry, slope)| *entry += scale * slope);
+                    network.embedding = network
+                        .embedding
+                        .with_tokens(Tensor::from_data(TensorData::new(table, [N_TOKENS, 6]), &device));
+                    difference(&network)
+                };
+                let step = 1e-2;
+                let slope = (moved(step) - moved(-step)) / (2.0 * step);
+                assert!((slope - length).abs() < 0.03 * length.max(0.1), "{torso:?}, {place}: {slope}, not {length}");
+            }
+        }
+        assert_eq!(n_without, 1, "pairs of tokens have no gradient by token");
+    }
+
+    fn all_tokens(device: &Device) -> Tensor<1, Int> {
+        Tensor::arange(0..N_TOKENS as i64, device)
+    }
+
+    #[test]
+    fn attention_is_shared_out_over_what_was_read() {
+        let device = Device::flex();
+        let input = Texts::random(2, 4, 1).input(4, &[vec![3], vec![3]], &device);
+        for torso in torsos() {
+            let is_transformer = matches!(torso, TorsoConfig::Transformer(_));
+            let network = network(torso, HeadConfig::Scalar { init_deviation: 0.5 }, false, &device);
+            let Some(blocks) = network.attention(&input) else {
+                assert!(!is_transformer);
+                continue;
+            };
+            assert_eq!((is_transformer, blocks.len(), blocks[0].dims()), (true, 2, [2, 2, 4, 4]));
+            for weights in blocks {
+                let weights: Vec<f32> = weights.try_into_vec_as().unwrap();
+                for (index, row) in weights.chunks_exact(4).enumerate() {
+                    assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+                    assert!(row[index % 4 + 1..].iter().all(|&weight| weight == 0.0), "{row:?}");
+                    assert!(row[..=index % 4].iter().all(|&weight| weight > 0.0), "{row:?}");
+                }
+            }
         }
     }
 

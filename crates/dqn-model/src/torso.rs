@@ -114,6 +114,20 @@ impl Torso {
         }
     }
 
+    /// Whether tokens are read as their vectors alone, so that a gradient by these says what depends on them.
+    pub(crate) fn reads_vectors(&self) -> bool {
+        match self {
+            Torso::Bag(bag) => bag.reads_vectors(),
+            Torso::Mlp(_) | Torso::Gru(_) | Torso::Lstm(_) | Torso::Cnn(_) | Torso::Transformer(_) => true,
+        }
+    }
+
+    /// For each block of a Transformer what each place attends to: `[batch, heads, time, time]`; of others nothing.
+    pub(crate) fn attention(&self, embedding: &TokenEmbedding, input: &SequenceInput) -> Option<Vec<Tensor<4>>> {
+        let Torso::Transformer(transformer) = self else { return None };
+        Some(transformer.attention(embedding.forward(input.tokens.clone(), input.positions.clone())))
+    }
+
     /// Features of the states asked about: `[batch, states, width]`.
     pub(crate) fn forward(&self, embedding: &TokenEmbedding, input: &SequenceInput) -> Tensor<3> {
         let SequenceInput { tokens, positions, decisions } = input.clone();

@@ -142,6 +142,13 @@ impl Transformer {
         (features, blocks)
     }
 
+    /// For each block what each place attends to, itself and those before it: `[batch, heads, time, time]`, rows of sum 1.
+    pub(crate) fn attention(&self, inputs: Tensor<3>) -> Vec<Tensor<4>> {
+        let mut blocks = Vec::with_capacity(self.blocks.len());
+        self.read(inputs, |heads: Heads| blocks.push(heads.weights()));
+        blocks
+    }
+
     /// Features of all places; `see` is shown the heads of every block.
     fn read(&self, inputs: Tensor<3>, mut see: impl FnMut(Heads)) -> Tensor<3> {
         let [batch, time, n_inputs] = inputs.dims();
@@ -362,20 +369,36 @@ impl Heads {
     /// [`Heads::attended`] in plain tensors.
     fn plain(&self) -> Tensor<3> {
         let [query, key, value] = self.turned();
-        let time = query.dims()[2];
-        let places = Tensor::<1, Int>::arange(0..time as i64, &query.device());
-        let later = places.clone().unsqueeze_dim::<2>(0).greater(places.unsqueeze_dim::<2>(1));
-        let mask = later.float().mul_scalar(FORBIDDEN).reshape([1, 1, time, time]);
+        let mask = self.mask();
         attend(query, key, value, mask)
+    }
+
+    /// What each place attends to: `[batch, heads, time, time]`.
+    fn weights(&self) -> Tensor<4> {
+        let [query, key, _] = self.turned();
+        weights(query, key, self.mask())
+    }
+
+    /// [`FORBIDDEN`] for the places after each place, else 0: `[1, 1, time, time]`.
+    fn mask(&self) -> Tensor<4> {
+        let time = self.all.dims()[1];
+        let places = Tensor::<1, Int>::arange(0..time as i64, &self.all.device());
+        let later = places.clone().unsqueeze_dim::<2>(0).greater(places.unsqueeze_dim::<2>(1));
+        later.float().mul_scalar(FORBIDDEN).reshape([1, 1, time, time])
     }
 }
 
 /// Softmax attention: `[batch, queries, width]` from heads `[batch, heads, queries or keys, width / heads]`.
 fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, mask: Tensor<4>) -> Tensor<3> {
     let [batch, n_heads, n_queries, head_width] = query.dims();
-    let scale = (head_width as f64).sqrt().recip();
-    let weights = softmax(query.matmul(key.swap_dims(2, 3)).mul_scalar(scale) + mask, 3);
-    weights.matmul(value).swap_dims(1, 2).reshape([batch, n_queries, n_heads * head_width])
+    let gathered = weights(query, key, mask).matmul(value);
+    gathered.swap_dims(1, 2).reshape([batch, n_queries, n_heads * head_width])
+}
+
+/// The weights of softmax attention: `[batch, heads, queries, keys]`.
+fn weights(query: Tensor<4>, key: Tensor<4>, mask: Tensor<4>) -> Tensor<4> {
+    let scale = (query.dims()[3] as f64).sqrt().recip();
+    softmax(query.matmul(key.swap_dims(2, 3)).mul_scalar(scale) + mask, 3)
 }
 
 /// The rotation of queries and keys by their places (Su et al. 2021, eq. 34).

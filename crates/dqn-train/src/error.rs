@@ -301,6 +301,18 @@ pub enum TrainError {
         /// What is unknown, each in quotes.
         unknown: Vec<String>,
     },
+    /// A text holds something the vocabulary does not.
+    #[error("the text holds {}, which the run's vocabulary does not know", unknown.join(", "))]
+    UnknownInText {
+        /// What is unknown, each in quotes.
+        unknown: Vec<String>,
+    },
+    /// A text is no episode of the task.
+    #[error("the text is no episode of the task: {why}")]
+    NotAnEpisode {
+        /// Where it leaves the task, and what would be right there.
+        why: String,
+    },
     /// Something was asked of a run that its task does not offer.
     #[error("{what}: {why}")]
     NotOffered {
@@ -370,6 +382,8 @@ impl TrainError {
             | TrainError::ScriptedEpisode(_)
             | TrainError::UnknownDelimiter { .. }
             | TrainError::UnknownInPrompt { .. }
+            | TrainError::UnknownInText { .. }
+            | TrainError::NotAnEpisode { .. }
             | TrainError::NotOffered { .. }
             | TrainError::Text(_)
             | TrainError::Score(_)

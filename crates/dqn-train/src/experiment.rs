@@ -7,12 +7,12 @@ use std::sync::{Arc, OnceLock};
 use burn::tensor::Device;
 use dqn_core::objective::Objective;
 use dqn_core::policy::Exploration;
-use dqn_core::{BatchBuilder, Decoding, Policy, Prior, Progress, QNetwork};
+use dqn_core::{BatchBuilder, Decoding, Policy, Prior, Progress, QNetwork, learner};
 use dqn_env::game::{Game, Play, TextGame};
 use dqn_env::reward::LineForm;
 use dqn_env::{EnvironmentConfig, Generation, NextToken, PlayedGame, RewardContext, RewardSum, SelfContained};
 use dqn_mdp::{ActionTable, Environment, PositionEncoder, Seed, Start, TokenId, Trajectory};
-use dqn_model::{HeadConfig, TextQNetwork};
+use dqn_model::{HeadConfig, NetworkConfig, TextQNetwork};
 use dqn_score::{NgramConfig, NgramLm};
 use dqn_text::split::Split;
 use dqn_text::tokenizer::TextTokenizer;
@@ -514,15 +514,23 @@ impl Experiment {
     }
 
     pub(crate) fn random_network(&self, device: &Device) -> TextQNetwork {
+        self.random_network_of(&self.config.network, device)
+    }
+
+    fn random_network_of(&self, shape: &NetworkConfig, device: &Device) -> TextQNetwork {
         let mut rng = Seed(self.config.seed).stream("init");
         let (n_tokens, n_positions) = (self.vocab.len(), self.positions.n_ids());
-        self.config.network.init(
-            [n_tokens, n_positions],
-            &self.actions,
-            self.config.learner.companions(),
-            &mut rng,
-            device,
-        )
+        shape.init([n_tokens, n_positions], &self.actions, self.config.learner.companions(), &mut rng, device)
+    }
+
+    /// `network` with a graph and without dropout, to take gradients of what it says.
+    ///
+    /// # Errors
+    /// When it is no network of this experiment.
+    pub(crate) fn differentiable(&self, network: &TextQNetwork) -> Result<TextQNetwork, TrainError> {
+        let shape = NetworkConfig { dropout: 0.0, ..self.config.network.clone() };
+        let fresh = self.random_network_of(&shape, &network.device().autodiff());
+        Ok(learner::with_parameters_of(fresh, network)?)
     }
 
     /// Turns windows into batches as this experiment's learner wants them.
@@ -670,8 +678,16 @@ impl Task {
         })
     }
 
+    /// The most tokens of a text after `<bos>`, where texts are written freely.
+    pub(crate) fn max_tokens(&self) -> Option<usize> {
+        match self.environment {
+            TaskKind::Generation { max_tokens, .. } => Some(max_tokens),
+            TaskKind::NextToken { .. } | TaskKind::SelfContained(..) | TaskKind::Game(_) => None,
+        }
+    }
+
     /// The task of writing freely, all actions allowed.
-    fn generation(&self) -> Result<Generation, TrainError> {
+    pub(crate) fn generation(&self) -> Result<Generation, TrainError> {
         let TaskKind::Generation { max_tokens, min_tokens } = self.environment else {
             return Err(TrainError::Internal { message: "another task was taken for generation".to_owned() });
         };

@@ -112,7 +112,11 @@ pub fn generate(
     Ok(episodes.iter().map(generated).collect())
 }
 
-fn encode_prompt(experiment: &Experiment, prompt: &str) -> Result<Vec<TokenId>, TrainError> {
+/// The tokens of a prompt.
+///
+/// # Errors
+/// [`TrainError::NotOffered`] where episodes begin with no prompt, [`TrainError::UnknownInPrompt`].
+pub(crate) fn encode_prompt(experiment: &Experiment, prompt: &str) -> Result<Vec<TokenId>, TrainError> {
     let (Some(text), EnvironmentConfig::Generation { .. } | EnvironmentConfig::Responses { .. }) =
         (&experiment.text, &experiment.config.environment)
     else {

@@ -16,6 +16,7 @@ mod error;
 pub mod evaluation;
 pub mod evaluation_metric;
 pub mod experiment;
+pub mod explain;
 pub mod generate;
 pub mod leaderboard;
 pub mod logs;

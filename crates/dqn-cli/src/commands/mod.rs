@@ -6,6 +6,7 @@ mod completions;
 mod config;
 mod data;
 mod eval;
+mod explain;
 mod generate;
 mod leaderboard;
 mod lm;
@@ -27,6 +28,7 @@ pub(crate) fn run(command: Option<Command>, console: Console) -> anyhow::Result<
     match command.unwrap_or_else(|| Command::Train(Train::default())) {
         Command::Train(args) => return train::run(&args, console),
         Command::Eval(args) => eval::run(&args, console)?,
+        Command::Explain(args) => explain::run(&args, console)?,
         Command::Generate(args) => generate::run(&args, console)?,
         Command::Score(args) => score::run(&args, console)?,
         Command::Lm(command) => lm::run(&command, console)?,
