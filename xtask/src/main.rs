@@ -40,7 +40,7 @@ enum Verb {
     },
     /// The rules of ARCHITECTURE.md: layers, dependencies, module names, leftovers, data.
     Tidy,
-    /// Train, evaluate and generate with the real program on every file of configs/smoke.
+    /// Train, evaluate, generate and explain with the real program on every file of configs/smoke.
     Smoke(smoke::Options),
     /// Train every row of a file of configs/tables with every seed, and write the page to docs/tables.
     Table(table::Options),

@@ -1,6 +1,6 @@
 //! The real program on every file of configs/smoke.
 //!
-//! Unit tests cannot see that a config no longer trains; this runs `train`, `eval` and `generate` as a user would.
+//! Unit tests cannot see that a config no longer trains; this runs `train`, `eval`, `generate` and `explain` as a user would.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -117,6 +117,8 @@ fn try_config(program: &Program, folder: &Path, config: &Path, backend: Option<&
     let samples = program.output(&["generate", &run, "--n", "2", "--json"])?;
     check_json(&samples).with_context(|| format!("`dqn-cli generate {run} --json` does not print JSON"))?;
     let generating = start.elapsed();
+    let explanation = program.output(&["explain", &run, "--format", "json"])?;
+    check_json(&explanation).with_context(|| format!("`dqn-cli explain {run} --format json` does not print JSON"))?;
     Ok(Report { name: stem(config), seconds: [training, evaluating, generating], losses })
 }
 

@@ -4,16 +4,19 @@
 //! cargo run --release -p dqn-train --example deciding_token -- runs/copy-1 200
 //! ```
 //!
-//! In the task `copy` the output in place i is decided by input i, in `memory` the answer by the cue, and in a text learned
-//! by heart whose tokens are all different the next token by the last one. Only right actions count, and only states with
-//! two tokens or more after `<bos>`.
+//! In the task `copy` the output in place i is decided by input i, in `memory` the answer by the cue, and in texts learned by
+//! heart the next token by the one place that alone tells it in all of them, where there is such a place. Only right actions
+//! count, and only states with two tokens or more after `<bos>`.
 
+#![allow(clippy::print_stdout, reason = "the table is what it is run for")]
+
+use std::collections::HashMap;
 use std::error::Error;
 
 use burn::tensor::Device;
 use dqn_core::Progress;
 use dqn_env::EnvironmentConfig;
-use dqn_mdp::{Seed, Start, Trajectory};
+use dqn_mdp::{Seed, Start, TokenId, Trajectory};
 use dqn_model::TextQNetwork;
 use dqn_text::split::Split;
 use dqn_train::TrainError;
@@ -45,7 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 explanation => explanation?,
             };
             for (index, step) in explanation.steps.iter().enumerate() {
-                let known = deciding(&experiment.config.environment, index, step.place);
+                let known = deciding(&experiment, episode, index);
                 if let Some(known) = known.filter(|_| step.place > 1 && episode.rewards[index] > 0.0) {
                     n_known += 1;
                     n_found += usize::from(step.deciding() == Some(known));
@@ -59,14 +62,30 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The place of the token that decides in step `index`, whose state ends at `place`.
-fn deciding(environment: &EnvironmentConfig, index: usize, place: usize) -> Option<usize> {
-    match environment {
+/// The place of the token that decides in step `index` of `episode`, where it is known.
+fn deciding(experiment: &Experiment, episode: &Trajectory, index: usize) -> Option<usize> {
+    match &experiment.config.environment {
         EnvironmentConfig::Copy { .. } => Some(1 + index),
         EnvironmentConfig::Memory { .. } => Some(1),
-        EnvironmentConfig::NextToken { .. } => Some(place),
+        EnvironmentConfig::NextToken { .. } => {
+            let texts = &experiment.text.as_ref()?.part(Split::Validation).examples;
+            only_telling(texts, episode.decisions[index] as usize).map(|place| place + 1)
+        }
         _ => None,
     }
+}
+
+/// The one place before `next` whose token tells the token at `next` in all of `texts`.
+fn only_telling(texts: &[Vec<TokenId>], next: usize) -> Option<usize> {
+    let tells = |place: &usize| {
+        let mut told = HashMap::new();
+        texts
+            .iter()
+            .filter(|text| text.len() > next)
+            .all(|text| *told.entry(text[*place]).or_insert(text[next]) == text[next])
+    };
+    let mut telling = (0..next).filter(tells);
+    telling.next().filter(|_| telling.next().is_none())
 }
 
 /// Greedy episodes from the first validation starts.

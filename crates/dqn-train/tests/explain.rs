@@ -110,6 +110,11 @@ fn every_smoke_config_is_explained_and_its_text_again() {
         let network = untrained(&experiment);
         let explained = explain(&experiment, &network, BEGIN, &request(None, OCCLUSION)).unwrap();
         check(&explained, &context);
+        if experiment.tokenizer().is_some_and(|tokenizer| tokenizer.kind() == "bpe") {
+            // What was written of single bytes is read as other tokens.
+            n_explained += 1;
+            continue;
+        }
         let (text, prompt) = written(&explained);
         let mut again = request(Some(&text), OCCLUSION);
         if matches!(experiment.config.environment, EnvironmentConfig::Responses { .. }) {
@@ -307,37 +312,67 @@ fn in_a_copy_the_symbol_that_is_copied_decides() {
         parallel_episodes = 64
         stop_after = { updates = 300 }
     "#;
-    for torso in [
-        "{ kind = 'gru', width = 32 }",
-        "{ kind = 'transformer', width = 32, n_heads = 2, n_layers = 2, expansion = 2 }",
-    ] {
-        let experiment = copying(3, 5, &format!("torso = {torso}\nhead = {{ kind = 'scalar' }}"), learning);
-        let (network, progress) = trained(&experiment);
-        let (mut n_known, mut n_found) = (0, 0);
-        for episode in greedy(&experiment, &network, progress, 60) {
-            let explained = explain_episode(&experiment, &network, progress, &episode, 1, OCCLUSION).unwrap();
-            for (index, step) in explained.steps.iter().enumerate().filter(|(index, _)| episode.rewards[*index] > 0.0) {
-                n_known += 1;
-                n_found += usize::from(step.deciding() == Some(1 + index));
-            }
+    let torso = "torso = { kind = 'transformer', width = 32, n_heads = 2, n_layers = 2, expansion = 2 }";
+    let experiment = copying(3, 5, &format!("{torso}\nhead = {{ kind = 'scalar' }}"), learning);
+    let [n_known, n_found] = shares(&experiment, 60, |_, index| Some(1 + index));
+    assert!(n_known > 160, "of 180 symbols {n_known} are right");
+    assert!(n_found as f64 >= 0.95 * n_known as f64, "{n_found} of {n_known}");
+}
+
+/// After training, in how many right steps of so many greedy episodes the token that decides is known, and in how many of
+/// these it has the greatest saliency.
+fn shares(
+    experiment: &Experiment,
+    n_episodes: usize,
+    deciding: impl Fn(&Trajectory, usize) -> Option<usize>,
+) -> [usize; 2] {
+    let (network, progress) = trained(experiment);
+    let (mut n_known, mut n_found) = (0, 0);
+    for episode in greedy(experiment, &network, progress, n_episodes) {
+        let explained = explain_episode(experiment, &network, progress, &episode, 1, OCCLUSION).unwrap();
+        for (index, step) in explained.steps.iter().enumerate().filter(|(index, _)| episode.rewards[*index] > 0.0) {
+            let Some(known) = deciding(&episode, index) else { continue };
+            n_known += 1;
+            n_found += usize::from(step.deciding() == Some(known));
         }
-        assert!(n_known > 160, "{torso}: of 180 symbols {n_known} are right");
-        assert!(n_found as f64 >= 0.95 * n_known as f64, "{torso}: {n_found} of {n_known}");
     }
+    [n_known, n_found]
+}
+
+/// The experiment of the article.
+fn article(overrides: &[&str]) -> Experiment {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/article/hello-world.toml");
+    let overrides: Vec<String> = overrides.iter().map(|&assignment| assignment.to_owned()).collect();
+    let config = ExperimentConfig::from_toml(&std::fs::read_to_string(path).unwrap(), "article", &overrides).unwrap();
+    Experiment::build(config, None, &Device::flex()).unwrap()
 }
 
 #[test]
-fn in_the_text_of_the_article_the_last_character_decides() {
-    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/article/hello-world.toml");
-    let experiment = build(&std::fs::read_to_string(config).unwrap());
+fn in_four_texts_of_the_article_the_half_of_the_prompt_that_differs_decides() {
+    // The third character follows from the first alone, the fourth from the second alone.
+    let experiment = article(&[
+        r#"corpus.source={texts=["你好世界","你来世间","他好人界","他来人间"]}"#,
+        "environment.n_prompt_tokens=2",
+        "training.stop_after={episodes=2000}",
+        r#"learner.optimizer.learning_rate={kind="linear",start=1e-2,end=1e-3,over={episodes=2000}}"#,
+        r#"exploration.epsilon={kind="linear",start=1.0,end=0.02,over={episodes=1000}}"#,
+        "seed=2",
+    ]);
+    let [n_known, n_found] = shares(&experiment, 4, |_, index| Some(1 + index));
+    // Of the seeds 1 to 20, 17 find all 8, and together they find 155 of 160; guessing finds half.
+    assert_eq!(n_known, 8);
+    assert!(n_found >= 7, "{n_found} of 8");
+}
+
+#[test]
+fn the_text_of_the_article_is_explained() {
+    let experiment = article(&[]);
     let (network, progress) = trained(&experiment);
     let explained = explain(&experiment, &network, progress, &request(Some("你好世界"), OCCLUSION)).unwrap();
     check(&explained, "article");
     assert!(explained.steps.iter().all(|step| step.taken.rank == Some(1)), "{explained:?}");
     // The value of the start is the sum of the discounted rewards: 1 + .9 + .81 + .729.
     assert!((explained.steps[0].max_q - 3.439).abs() < 0.2, "{}", explained.steps[0].max_q);
-    let deciding: Vec<Option<usize>> = explained.steps.iter().map(|step| step.deciding()).collect();
-    assert_eq!(deciding, [None, Some(1), Some(2), Some(3)]);
     let prefix = explain(&experiment, &network, progress, &request(Some("你好"), OCCLUSION)).unwrap();
     assert_eq!(prefix.steps[..], explained.steps[..2]);
     let refused = explain(&experiment, &network, progress, &request(Some("你世界"), OCCLUSION)).unwrap_err();

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod configs;
+mod explain;
 mod faults;
 mod games;
 mod interrupts;

@@ -7,7 +7,9 @@ use crate::program::{DONE, command, dqn, executable, ran};
 #[test]
 fn every_command_explains_its_options() {
     let folder = tempfile::tempdir().unwrap();
-    for command in ["train", "eval", "generate", "score", "lm", "tokenizer", "config", "backends", "completions"] {
+    for command in
+        ["train", "eval", "explain", "generate", "score", "lm", "tokenizer", "config", "backends", "completions"]
+    {
         let help = dqn(folder.path(), &[command, "--help"]).ends_with(DONE).stdout;
         assert!(help.contains("Usage: dqn-cli"), "{help}");
         // An option without an explanation is followed by nothing, or by the next option.

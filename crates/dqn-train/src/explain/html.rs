@@ -81,8 +81,8 @@ fn colour(share: f32, [above, below]: [&str; 2]) -> String {
 fn values(explanation: &Explanation) -> String {
     let (width, height) = (600.0_f32, 120.0_f32);
     let series: Vec<f32> = explanation.steps.iter().map(|step| step.max_q).collect();
-    let (low, high) =
-        series.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &value| (low.min(value), high.max(value)));
+    // 0 is part of the picture, so that small changes look small.
+    let (low, high) = series.iter().fold((0.0_f32, 0.0_f32), |(low, high), &value| (low.min(value), high.max(value)));
     let spread = if high > low { high - low } else { 1.0 };
     let across = width / (series.len().max(2) - 1) as f32;
     let mut points = String::new();
@@ -95,7 +95,7 @@ fn values(explanation: &Explanation) -> String {
         "<figure>\n<svg viewBox=\"0 0 {width} {height}\" preserveAspectRatio=\"none\" role=\"img\" \
          aria-label=\"value over the steps\">\n<polyline points=\"{}\" fill=\"none\" stroke=\"currentColor\" \
          stroke-width=\"2\" vector-effect=\"non-scaling-stroke\"/>\n</svg>\n\
-         <figcaption>Highest value of the allowed actions over the steps, from {low:.3} to {high:.3}.</figcaption>\n</figure>\n",
+         <figcaption>Highest value of the allowed actions over the steps, drawn from {low:.3} to {high:.3}.</figcaption>\n</figure>\n",
         points.trim_end()
     )
 }

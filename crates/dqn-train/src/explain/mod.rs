@@ -212,7 +212,7 @@ pub fn explain_episode(
         return Err(TrainError::NotAnEpisode { why: "no action is taken in it".to_owned() });
     }
     let learned = experiment.learned_policies(progress).swap_remove(0);
-    let network = network.clone().with_noise(None).considering(None);
+    let network = network.clone().with_noise(None);
     let values = values::Values::of(experiment, &network, episode, &learned);
     let mut steps = values.steps(experiment, episode, n_top);
     let salient = saliency::of(experiment, &network, episode, learned.decoding, method)?;
