@@ -1,7 +1,7 @@
 //! Why a network acts as it does in a text: what it values, what it prefers, and which tokens decide.
 //!
-//! [`episode`] makes an episode of a text, [`values`] asks the network about its states, [`saliency`] about its tokens;
-//! [`Explanation`] is all of that as data, and [`html`] and [`text`] write it for people. docs/explain.md has the
+//! `episode` makes an episode of a text, `values` asks the network about its states and `saliency` about its tokens;
+//! [`Explanation`] is all of that as data, and [`html()`] and [`text()`] write it for people. docs/explain.md has the
 //! definitions.
 
 mod episode;
