@@ -413,7 +413,9 @@ impl TrainError {
             | TrainError::LogLine { .. }
             | TrainError::Log(_)
             | TrainError::UnknownBuiltin { .. }
-            | TrainError::UnknownInPrompt { .. } => false,
+            | TrainError::UnknownInPrompt { .. }
+            | TrainError::UnknownInText { .. }
+            | TrainError::NotAnEpisode { .. } => false,
             TrainError::InvalidConfig { .. }
             | TrainError::Override { .. }
             | TrainError::OtherVocabulary { .. }
