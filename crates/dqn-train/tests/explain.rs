@@ -136,7 +136,7 @@ fn every_smoke_config_is_explained_and_its_text_again() {
         check(&again, &context);
         n_explained += 1;
     }
-    assert!(n_explained > 20 && n_going_on == 1, "{n_explained} and {n_going_on}");
+    assert!(n_explained > 20 && n_going_on == 2, "{n_explained} and {n_going_on}");
 }
 
 /// The copy task with a network of these settings.

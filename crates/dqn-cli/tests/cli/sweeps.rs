@@ -119,7 +119,8 @@ fn several_seeds_are_one_table_and_each_the_run_it_is_alone() {
 
     let other = [&arguments[..], &["--set", "learner.batch_windows=5"]].concat();
     let refused = dqn(folder.path(), &other).ends_with(BAD_REQUEST);
-    assert!(refused.stderr.contains("seed-1 holds a run of other settings"), "{}", refused.stderr);
+    // Which of the runs beside each other is refused first is a matter of chance.
+    assert!(refused.stderr.contains(" holds a run of other settings"), "{}", refused.stderr);
     assert!(refused.stderr.contains("learner.batch_windows was 4 and is now 5"), "{}", refused.stderr);
 }
 
