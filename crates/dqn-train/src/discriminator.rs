@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 use crate::experiment::{Experiment, Task};
+use crate::turn::Turn;
 
 /// A reward for texts that a network takes for people's, while that network learns to tell them apart.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -285,6 +286,7 @@ fn labelled(text: &[TokenId], is_human: bool) -> Trajectory {
 struct Classifier {
     learner: DqnLearner<TextQNetwork>,
     builder: BatchBuilder,
+    has_dropout: bool,
     n_updates: u64,
 }
 
@@ -299,6 +301,7 @@ impl Classifier {
         let answers = ActionTable::of_tokens([Special::Bos.id(), Special::Eos.id()]);
         let mut rng = seed.stream("init");
         let sizes = [experiment.vocab().len(), experiment.positions.n_ids()];
+        let has_dropout = network.dropout > 0.0;
         let network = network.init(sizes, &answers, Companions::default(), &mut rng, &device.clone().autodiff());
         let config = DqnConfig {
             objective: Objective::Imitation {},
@@ -309,13 +312,14 @@ impl Classifier {
         };
         // The whole text is read, whatever the policy sees of it.
         let builder = BatchBuilder { n_actions: answers.len(), context_tokens: 0, ..experiment.batch_builder() };
-        Self { learner: DqnLearner::new(config, network, seed), builder, n_updates: 0 }
+        Self { learner: DqnLearner::new(config, network, seed), builder, has_dropout, n_updates: 0 }
     }
 
     /// The loss of one update on labelled texts.
     fn learn<'a>(&mut self, texts: impl Iterator<Item = &'a Trajectory>) -> Result<f64, TrainError> {
         let windows: Vec<Window<'_>> = texts.map(whole).collect();
         let progress = Progress { updates: self.n_updates, ..Progress::default() };
+        let _turn = Turn::take(self.has_dropout);
         let stats = self.learner.update(self.builder.build(&windows, None), progress)?;
         self.n_updates += 1;
         Ok(f64::from(stats.loss))

@@ -32,6 +32,7 @@ pub mod stats;
 pub mod sweep;
 pub mod text;
 pub mod training;
+mod turn;
 
 pub use candidates::Candidates;
 pub use diagnostics::Diagnostics;

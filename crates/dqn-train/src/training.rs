@@ -11,7 +11,6 @@
 //! The loop only loops: logging, evaluation and checkpoints are done around it, by [`crate::runner`].
 
 use std::collections::BTreeMap;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use burn::tensor::Device;
 use dqn_core::{BatchBuilder, DqnLearner, Learner, Progress, QNetwork, Replay, UpdateStats};
@@ -27,6 +26,7 @@ use crate::discriminator::{Discriminator, DiscriminatorStats};
 use crate::experiment::{Experiment, HumanEpisodes};
 use crate::logs::LogStream;
 use crate::play::{NetworkPlayer, play};
+use crate::turn::Turn;
 
 /// What happened in one round.
 pub struct Round {
@@ -307,27 +307,6 @@ impl<'a> Training<'a> {
         }
         self.acting = self.learner.acting().decoding(self.experiment.decoding());
         Ok(())
-    }
-}
-
-/// Held while the backend's generator must not be seeded by another run of the process.
-///
-/// Every update seeds it and dropout draws from it, so that an update with dropout has the process to itself, and others
-/// keep out of its way.
-#[expect(dead_code, reason = "a guard is held, not read")]
-enum Turn {
-    Alone(RwLockWriteGuard<'static, ()>),
-    Shared(RwLockReadGuard<'static, ()>),
-}
-
-impl Turn {
-    fn take(draws: bool) -> Self {
-        static GENERATOR: RwLock<()> = RwLock::new(());
-        // A run that panicked has left nothing half done here.
-        match draws {
-            true => Turn::Alone(GENERATOR.write().unwrap_or_else(PoisonError::into_inner)),
-            false => Turn::Shared(GENERATOR.read().unwrap_or_else(PoisonError::into_inner)),
-        }
     }
 }
 

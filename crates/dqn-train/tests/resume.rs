@@ -345,6 +345,13 @@ fn lambda_returns_of_fresh_episodes_resume() {
     check_variant("pqn", tables);
 }
 
+#[test]
+fn a_discriminator_resumes_with_what_it_has_learned_and_remembers() {
+    let config = CONFIG.replace("max_tokens = 120", "max_tokens = 2000").replace("max_tokens = 8", "max_tokens = 14");
+    let discriminator = "[discriminator]\nbatch_texts = 6\nupdates_before = 2\nremembered_texts = 9\n[evaluation]";
+    check(&config.replace("[evaluation]", discriminator), &Device::flex(), [5, 3, 2]);
+}
+
 /// The other settings are those of a textbook DQN.
 fn check_torso(torso: &str) {
     let tables = format!(
