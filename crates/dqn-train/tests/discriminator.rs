@@ -1,5 +1,7 @@
 //! The discriminator: it tells verses of people from those of a policy that has learned nothing.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use burn::tensor::Device;
 use dqn_mdp::Trajectory;
 use dqn_text::split::Split;
