@@ -228,7 +228,7 @@ pub(crate) enum ExplainMethod {
 pub(crate) enum ExplainReplacement {
     /// Other tokens of the vocabulary; the mean over them counts.
     Vocabulary,
-    /// The token <unk>.
+    /// The token `<unk>`.
     Unk,
 }
 

@@ -73,7 +73,7 @@ pub struct Evaluation {
     /// Share of 5-grams that stand in the training text.
     pub copied_5: Option<f64>,
     /// Share of held-out texts that a fresh classifier takes for people's, .5 where it cannot tell them apart; see
-    /// [`taken_for_human`](crate::discriminator::taken_for_human).
+    /// [`taken_for_human`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taken_for_human: Option<f64>,
     /// Mean number of steps of an episode.
