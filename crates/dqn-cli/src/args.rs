@@ -157,8 +157,8 @@ pub(crate) struct Eval {
     #[arg(long, value_name = "KEY=A,B,...", value_parser = sweep)]
     pub(crate) sweep: Option<Sweep>,
     /// Print a JSON array on one line and nothing else on standard output, for each split {split, episode_return: {mean,
-    /// low, high}, policy_perplexity, reference_perplexity, bleu, distinct_2, n_episodes, seed}; what a task does not
-    /// have is null
+    /// low, high}, policy_perplexity, reference_perplexity, bleu, distinct_2, taken_for_human, n_episodes, seed}; what a
+    /// task does not have is null
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -58,6 +58,7 @@ pub(crate) struct SplitResult {
     reference_perplexity: Option<f64>,
     bleu: Option<f64>,
     distinct_2: Option<f64>,
+    taken_for_human: Option<f64>,
     n_episodes: usize,
     seed: u64,
 }
@@ -73,6 +74,7 @@ pub(crate) fn split_results(report: &Report, policy: &str) -> Vec<SplitResult> {
             reference_perplexity: row.reference_perplexity,
             bleu: row.bleu,
             distinct_2: row.distinct_2,
+            taken_for_human: row.taken_for_human,
             n_episodes: row.n_episodes,
             seed: row.seed,
         })
@@ -255,9 +257,9 @@ mod tests {
         let found = serde_json::to_value(split_results(&report(), "DQN sampled")).unwrap();
         let expected = serde_json::json!([
             {"split": "train", "episode_return": {"mean": 1.0, "low": 0.5, "high": 1.5}, "policy_perplexity": null,
-             "reference_perplexity": null, "bleu": null, "distinct_2": null, "n_episodes": 2, "seed": 0},
+             "reference_perplexity": null, "bleu": null, "distinct_2": null, "taken_for_human": null, "n_episodes": 2, "seed": 0},
             {"split": "test", "episode_return": {"mean": 0.75, "low": 0.25, "high": 1.25}, "policy_perplexity": null,
-             "reference_perplexity": null, "bleu": null, "distinct_2": null, "n_episodes": 2, "seed": 0},
+             "reference_perplexity": null, "bleu": null, "distinct_2": null, "taken_for_human": null, "n_episodes": 2, "seed": 0},
         ]);
         assert_eq!(found, expected);
     }

@@ -13,7 +13,7 @@ fn keys(value: &Value) -> Vec<&str> {
     value.as_object().unwrap().keys().map(String::as_str).collect()
 }
 
-const SPLIT_KEYS: [&str; 8] = [
+const SPLIT_KEYS: [&str; 9] = [
     "bleu",
     "distinct_2",
     "episode_return",
@@ -22,6 +22,7 @@ const SPLIT_KEYS: [&str; 8] = [
     "reference_perplexity",
     "seed",
     "split",
+    "taken_for_human",
 ];
 
 #[test]
