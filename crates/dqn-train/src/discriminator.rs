@@ -250,10 +250,10 @@ pub fn taken_for_human(
     let seed = Seed(Seed(experiment.config.evaluation.seed).stream("classifier").random());
     let mut rng = seed.stream("batches");
     let mut classifier = Classifier::new(experiment, &network, adam(1e-3), seed, device);
-    let halves = |texts: &[Trajectory]| -> [Vec<Trajectory>; 2] {
-        [0, 1].map(|first| texts.iter().skip(first).step_by(2).cloned().collect())
+    let every_other = |texts: &[Trajectory], first: usize| -> Vec<Trajectory> {
+        texts.iter().skip(first).step_by(2).cloned().collect()
     };
-    let ([human, _], [seen, asked]) = (halves(&human), halves(&written));
+    let (human, seen, asked) = (every_other(&human, 0), every_other(&written, 0), every_other(&written, 1));
     for _ in 0..n_updates {
         let batch = human.sample(&mut rng, CLASSIFIER_BATCH / 2).chain(seen.sample(&mut rng, CLASSIFIER_BATCH / 2));
         classifier.learn(batch)?;

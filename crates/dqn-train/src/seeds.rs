@@ -2,13 +2,14 @@
 
 use std::fmt::Write as _;
 
+use dqn_score::statistics::{interquartile_mean, standard_deviation};
 use dqn_text::split::Split;
 use serde::Serialize;
 
 use crate::evaluation::Evaluation;
 use crate::evaluation_metric::EvaluationMetric;
 use crate::report::Report;
-use crate::stats::{Interval, bootstrap_mean, interquartile_mean, standard_deviation};
+use crate::stats::{Interval, bootstrap_mean};
 
 /// A finished run and its seed.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,7 +79,7 @@ impl SeedTable {
                 metric,
                 value: bootstrap_mean(&by_seed, 0),
                 interquartile_mean: interquartile_mean(&by_seed),
-                standard_deviation: standard_deviation(&by_seed),
+                standard_deviation: (by_seed.len() > 1).then(|| standard_deviation(&by_seed)),
                 worst_seed: worst_run.seed,
                 worst,
                 by_seed,

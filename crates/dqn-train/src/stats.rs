@@ -1,15 +1,8 @@
 //! How sure a mean is.
 
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use dqn_score::statistics::{Bootstrap, percentile_interval};
+pub use dqn_score::statistics::{interquartile_mean, mean};
 use serde::{Deserialize, Serialize};
-
-/// How many times the sample is drawn again: enough for the ends of a 95 % interval to move by about one part in a
-/// hundred of its width.
-const N_RESAMPLES: usize = 10_000;
-
-/// The part of the resamples that an interval holds.
-const CONFIDENCE: f64 = 0.95;
 
 /// A mean and its 95 % interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,15 +23,6 @@ pub struct PairedDifference {
     /// Which part of the resamples has a mean difference of at most 0: how easily the first would not be above the
     /// second.
     pub not_above_fraction: f64,
-}
-
-/// The mean of `values`.
-///
-/// # Panics
-/// When there are none.
-pub fn mean(values: &[f64]) -> f64 {
-    assert!(!values.is_empty(), "the mean of no values");
-    values.iter().sum::<f64>() / values.len() as f64
 }
 
 /// The mean with its bootstrap percentile interval.
@@ -107,56 +91,15 @@ fn ranks(values: &[f64]) -> Vec<f64> {
     ranks
 }
 
-/// The mean of the middle half: the lowest and the highest quarter, rounded down to whole values, are left out.
-///
-/// Source: Agarwal et al. 2021, "Deep reinforcement learning at the edge of the statistical precipice", section 4.3.
-///
-/// # Panics
-/// When there are no values.
-pub fn interquartile_mean(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let n_cut = sorted.len() / 4;
-    mean(&sorted[n_cut..sorted.len() - n_cut])
-}
-
-/// The standard deviation of the population that `values` are a sample of; nothing for fewer than two.
-///
-/// ```text
-/// sqrt(sum (x_i - mean)^2 / (n - 1))
-/// ```
-pub fn standard_deviation(values: &[f64]) -> Option<f64> {
-    if values.len() < 2 {
-        return None;
-    }
-    let middle = mean(values);
-    let squares: f64 = values.iter().map(|value| (value - middle).powi(2)).sum();
-    Some((squares / (values.len() - 1) as f64).sqrt())
-}
-
-/// The sorted means of samples drawn with replacement.
+/// The means of samples drawn with replacement.
 fn resampled_means(values: &[f64], seed: u64) -> Vec<f64> {
     assert!(!values.is_empty(), "resamples of no values");
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut draw = || {
-        let sum: f64 = (0..values.len()).map(|_| values[rng.random_range(0..values.len())]).sum();
-        sum / values.len() as f64
-    };
-    let mut means: Vec<_> = (0..N_RESAMPLES).map(|_| draw()).collect();
-    means.sort_by(f64::total_cmp);
-    means
+    Bootstrap { seed, ..Bootstrap::default() }.resamples(&[values], |drawn| mean(&drawn[0]))
 }
 
-fn interval(values: &[f64], sorted_means: &[f64]) -> Interval {
-    let tail = (1.0 - CONFIDENCE) / 2.0;
-    Interval { mean: mean(values), low: quantile(sorted_means, tail), high: quantile(sorted_means, 1.0 - tail) }
-}
-
-/// The quantile of sorted values, linear between neighbours: fraction 0 is the first value, 1 the last.
-fn quantile(sorted: &[f64], fraction: f64) -> f64 {
-    let place = fraction * (sorted.len() - 1) as f64;
-    let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
-    below + (above - below) * place.fract()
+fn interval(values: &[f64], means: &[f64]) -> Interval {
+    let ends = percentile_interval(means, Bootstrap::default().confidence);
+    Interval { mean: mean(values), low: ends.low, high: ends.high }
 }
 
 #[cfg(test)]
@@ -164,33 +107,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    #[test]
-    fn quantiles_lie_between_neighbours() {
-        for (fraction, expected) in [(0.0, 1.0), (0.25, 1.5), (0.5, 2.0), (0.75, 4.0), (1.0, 6.0)] {
-            assert_eq!(quantile(&[1.0, 2.0, 6.0], fraction), expected, "{fraction}");
-        }
-    }
-
-    #[test]
-    fn the_interquartile_mean_leaves_out_whole_quarters() {
-        for (values, expected) in [
-            (&[5.0][..], 5.0),
-            (&[9.0, 1.0, 2.0], 4.0),
-            (&[100.0, 2.0, 4.0, -50.0], 3.0),
-            (&[3.0, 1.0, 2.0, 4.0, 90.0], 3.0),
-            (&[8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0], 4.5),
-        ] {
-            assert_eq!(interquartile_mean(values), expected, "{values:?}");
-        }
-    }
-
-    #[test]
-    fn the_standard_deviation_divides_by_one_less() {
-        assert_eq!(standard_deviation(&[1.0, 3.0]), Some(2.0_f64.sqrt()));
-        assert_eq!(standard_deviation(&[2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0]), Some((32.0_f64 / 7.0).sqrt()));
-        assert_eq!(standard_deviation(&[1.0]), None);
-    }
 
     #[test]
     fn the_interval_is_as_wide_as_the_normal_approximation_says() {
