@@ -66,13 +66,13 @@ enum Verb {
 enum DataVerb {
     /// What data/manifest.toml knows, and what of it is here.
     List,
-    /// Build a data set from a folder that holds its source.
+    /// Build a data set, from a folder that holds its source or from a grammar.
     Prepare {
         /// The name in data/manifest.toml.
         name: String,
-        /// The unpacked package or the downloaded copy.
+        /// The unpacked package or the downloaded copy; not needed for what a grammar writes.
         #[arg(long, value_name = "FOLDER")]
-        from: PathBuf,
+        from: Option<PathBuf>,
     },
     /// Compare every file that is here with the manifest.
     Verify,
@@ -98,7 +98,7 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Smoke(options) => smoke::run(&root, &options),
         Verb::Table(options) => table::run(&root, &options),
         Verb::Data { verb: DataVerb::List } => data::list(&root),
-        Verb::Data { verb: DataVerb::Prepare { name, from } } => data::prepare(&root, &name, &from),
+        Verb::Data { verb: DataVerb::Prepare { name, from } } => data::prepare(&root, &name, from.as_deref()),
         Verb::Data { verb: DataVerb::Verify } => data::verify(&root),
         Verb::Bench(options) => bench::run(&root, &options),
         Verb::Docs { check, no_build } => docs::run(&root, check, Built::from_flag(no_build)),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use serde::Deserialize;
 
 /// All data sets, shipped or brought.
@@ -39,7 +39,7 @@ pub(crate) struct DataSet {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DataFile {
-    /// Below `data` where shipped, else below `data/cache/NAME`; `*.wav` stands for all files so named.
+    /// Below `data` where shipped, else below `data/cache/NAME`; a last part `*.wav` stands for all files so named.
     pub(crate) path: String,
     /// For a copied file, its name in the source folder where that differs from `path`.
     pub(crate) from: Option<String>,
@@ -63,6 +63,8 @@ pub(crate) enum Recipe {
     ProseEn,
     /// English words from the unpacked Debian package `wamerican-small`.
     WordsEn,
+    /// A parallel corpus written by a grammar; it has no source.
+    TranslationSmall,
     /// The files as they are, after their checksums are found right.
     Copy,
 }
@@ -73,5 +75,25 @@ impl Manifest {
         let path = root.join("data/manifest.toml");
         let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         toml::from_str(&text).with_context(|| format!("{} is not a manifest", path.display()))
+    }
+
+    /// The data set `name`.
+    pub(crate) fn find(&self, name: &str) -> Result<&DataSet> {
+        self.dataset.iter().find(|set| set.name == name).ok_or_else(|| {
+            let names: Vec<&str> = self.dataset.iter().map(|set| set.name.as_str()).collect();
+            anyhow!("no data set is called {name:?}; data/manifest.toml knows {}", names.join(", "))
+        })
+    }
+}
+
+impl DataFile {
+    /// The path without its folders.
+    pub(crate) fn name(&self) -> &str {
+        self.path.rsplit_once('/').map_or(&self.path, |(_, name)| name)
+    }
+
+    /// Whether it stands for all files with an extension.
+    pub(crate) fn is_pattern(&self) -> bool {
+        self.name().starts_with("*.")
     }
 }

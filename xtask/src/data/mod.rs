@@ -4,19 +4,23 @@
 //! again from its source, byte for byte; a data set that may not be shipped is checked against its checksum and copied
 //! under stable names to `data/cache`, where the configs look for it.
 
+mod draw;
 mod lzw;
 mod manifest;
+mod numerals;
 mod prose;
+mod translation;
 mod verse;
 mod words;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
 pub(crate) use self::manifest::Manifest;
 use self::manifest::{DataFile, DataSet, Recipe};
+use crate::process::Unmet;
 
 /// Prints what the manifest knows and what of it is here.
 pub(crate) fn list(root: &Path) -> Result<()> {
@@ -34,13 +38,15 @@ pub(crate) fn list(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Builds the data set `name` from the folder `from`.
-pub(crate) fn prepare(root: &Path, name: &str, from: &Path) -> Result<()> {
+/// Builds the data set `name`, from the folder `from` where it is not written by a grammar.
+pub(crate) fn prepare(root: &Path, name: &str, from: Option<&Path>) -> Result<()> {
     let manifest = Manifest::read(root)?;
-    let set = manifest.dataset.iter().find(|set| set.name == name).ok_or_else(|| {
-        let names: Vec<&str> = manifest.dataset.iter().map(|set| set.name.as_str()).collect();
-        anyhow!("no data set is called {name:?}; data/manifest.toml knows {}", names.join(", "))
-    })?;
+    let set = manifest.find(name)?;
+    if set.recipe == Recipe::TranslationSmall {
+        let corpus = translation::build()?;
+        return write_all(root, set, |file| Ok(corpus.file(file.name())?.into()));
+    }
+    let from = from.ok_or_else(|| Unmet(format!("{name} is built from a copy of its source: add --from FOLDER")))?;
     if !from.is_dir() {
         bail!("{} is not a folder", from.display());
     }
@@ -50,6 +56,7 @@ pub(crate) fn prepare(root: &Path, name: &str, from: &Path) -> Result<()> {
             Recipe::ProseEn => write(root, set, file, prose::build(from)?.as_bytes())?,
             Recipe::WordsEn => write(root, set, file, words::build(from)?.as_bytes())?,
             Recipe::Copy => copy(root, set, file, from)?,
+            Recipe::TranslationSmall => {}
         }
     }
     Ok(())
@@ -104,9 +111,7 @@ fn names_in(folder: &Path, pattern: &str) -> Result<Vec<String>> {
 fn place_is_filled(root: &Path, set: &DataSet, file: &DataFile) -> bool {
     let place = root.join(place_of(set, file));
     match place.parent() {
-        Some(folder) if file.path.starts_with("*.") => {
-            names_in(folder, &file.path).is_ok_and(|names| !names.is_empty())
-        }
+        Some(folder) if file.is_pattern() => names_in(folder, file.name()).is_ok_and(|names| !names.is_empty()),
         _ => place.is_file(),
     }
 }
@@ -114,7 +119,7 @@ fn place_is_filled(root: &Path, set: &DataSet, file: &DataFile) -> bool {
 fn check_place(root: &Path, set: &DataSet, file: &DataFile) -> Result<()> {
     let place = root.join(place_of(set, file));
     let folder = place.parent().unwrap_or(root);
-    let contents = names_in(folder, &file.path)?
+    let contents = names_in(folder, file.name())?
         .into_iter()
         .map(|name| Ok((read(&folder.join(&name))?, name)))
         .collect::<Result<Vec<_>>>()?;
@@ -158,9 +163,16 @@ fn check(set: &DataSet, file: &DataFile, contents: &[(Vec<u8>, String)]) -> Resu
 fn write(root: &Path, set: &DataSet, file: &DataFile, bytes: &[u8]) -> Result<()> {
     let place = place_of(set, file);
     let target = root.join(&place);
+    create_folder_of(&target)?;
     std::fs::write(&target, bytes).with_context(|| format!("cannot write {}", target.display()))?;
     println!("{} written", place.display());
     check(set, file, &[(bytes.to_vec(), file.path.clone())])
+}
+
+/// Writes all files of a data set before it says where they differ from the manifest.
+fn write_all(root: &Path, set: &DataSet, text_of: impl Fn(&DataFile) -> Result<Vec<u8>>) -> Result<()> {
+    let written: Vec<Result<()>> = set.file.iter().map(|file| write(root, set, file, &text_of(file)?)).collect();
+    written.into_iter().collect()
 }
 
 /// Copies the files of an entry, but only when all of them are what the manifest says.
@@ -173,14 +185,20 @@ fn copy(root: &Path, set: &DataSet, file: &DataFile, from: &Path) -> Result<()> 
     check(set, file, &contents).with_context(|| format!("{} is not the copy that is meant", from.display()))?;
     let place = place_of(set, file);
     let target = root.join(&place);
-    let folder = target.parent().unwrap_or(root);
-    std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    create_folder_of(&target)?;
     for (bytes, name) in &contents {
-        let target = if file.path.starts_with("*.") { folder.join(name) } else { target.clone() };
+        let target = if file.is_pattern() { target.with_file_name(name) } else { target.clone() };
         std::fs::write(&target, bytes).with_context(|| format!("cannot write {}", target.display()))?;
     }
     println!("{} written", place.display());
     Ok(())
+}
+
+fn create_folder_of(path: &Path) -> Result<()> {
+    let Some(folder) = path.parent() else {
+        return Ok(());
+    };
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
@@ -251,7 +269,7 @@ mod tests {
     #[test]
     fn a_brought_data_set_is_copied_under_its_own_names_and_verified() {
         let (root, source) = workspace("a\nb\n");
-        prepare(root.path(), "toy", &source).unwrap();
+        prepare(root.path(), "toy", Some(&source)).unwrap();
         let cache = root.path().join("data/cache/toy");
         assert_eq!(std::fs::read_to_string(cache.join("pairs.tsv")).unwrap(), "a\nb\n");
         assert_eq!(std::fs::read_to_string(cache.join("a.wav")).unwrap(), "x");
@@ -267,7 +285,7 @@ mod tests {
     fn another_copy_is_refused_and_nothing_is_written() {
         for (raw, complaint) in [("a\n", "2 bytes"), ("a\nbc", "1 lines"), ("a\nc\n", "SHA-256")] {
             let (root, source) = workspace(raw);
-            let fault = format!("{:#}", prepare(root.path(), "toy", &source).unwrap_err());
+            let fault = format!("{:#}", prepare(root.path(), "toy", Some(&source)).unwrap_err());
             assert!(fault.contains(complaint), "{raw:?}: {fault}");
             assert!(!root.path().join("data/cache").exists());
         }
@@ -276,7 +294,7 @@ mod tests {
     #[test]
     fn an_unknown_name_is_answered_with_the_known_ones() {
         let (root, source) = workspace("");
-        let fault = prepare(root.path(), "tot", &source).unwrap_err().to_string();
+        let fault = prepare(root.path(), "tot", Some(&source)).unwrap_err().to_string();
         assert!(fault.contains("\"tot\"") && fault.contains("toy"), "{fault}");
     }
 
