@@ -74,6 +74,14 @@ enum DataVerb {
         #[arg(long, value_name = "FOLDER")]
         from: Option<PathBuf>,
     },
+    /// Let espeak-ng speak a data set of numbers in words.
+    Synthesise {
+        /// spoken-numbers, or speech-smoke, which is shipped.
+        name: String,
+        /// The program, where it is not on the search path.
+        #[arg(long, value_name = "PATH")]
+        espeak: Option<PathBuf>,
+    },
     /// Compare every file that is here with the manifest.
     Verify,
 }
@@ -99,6 +107,7 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Table(options) => table::run(&root, &options),
         Verb::Data { verb: DataVerb::List } => data::list(&root),
         Verb::Data { verb: DataVerb::Prepare { name, from } } => data::prepare(&root, &name, from.as_deref()),
+        Verb::Data { verb: DataVerb::Synthesise { name, espeak } } => data::synthesise(&root, &name, espeak.as_deref()),
         Verb::Data { verb: DataVerb::Verify } => data::verify(&root),
         Verb::Bench(options) => bench::run(&root, &options),
         Verb::Docs { check, no_build } => docs::run(&root, check, Built::from_flag(no_build)),

@@ -36,7 +36,7 @@ pub(crate) struct DataSet {
 }
 
 /// A prepared file, or many of one kind.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DataFile {
     /// Below `data` where shipped, else below `data/cache/NAME`; a last part `*.wav` stands for all files so named.
@@ -65,6 +65,10 @@ pub(crate) enum Recipe {
     WordsEn,
     /// A parallel corpus written by a grammar; it has no source.
     TranslationSmall,
+    /// The recordings as they are, and manifests that divide them into parts.
+    Fsdd,
+    /// Numbers in words, spoken by espeak-ng.
+    Synthesise,
     /// The files as they are, after their checksums are found right.
     Copy,
 }
@@ -90,6 +94,17 @@ impl DataFile {
     /// The path without its folders.
     pub(crate) fn name(&self) -> &str {
         self.path.rsplit_once('/').map_or(&self.path, |(_, name)| name)
+    }
+
+    /// Whether the file at `path` is it, or one of those it stands for.
+    pub(crate) fn is_at(&self, path: &str) -> bool {
+        match self.path.rsplit_once("*.") {
+            Some((folder, extension)) => path
+                .strip_prefix(folder)
+                .and_then(|name| name.rsplit_once('.'))
+                .is_some_and(|(stem, found)| found == extension && !stem.contains('/')),
+            None => path == self.path,
+        }
     }
 
     /// Whether it stands for all files with an extension.

@@ -1,25 +1,28 @@
 //! The texts in `data/` and the data sets a user can bring.
 //!
 //! `data/manifest.toml` names each with its licence, origin, checksum and preparation. A shipped text can be built
-//! again from its source, byte for byte; a data set that may not be shipped is checked against its checksum and copied
+//! again from its source or by its grammar, byte for byte; a data set that may not be shipped is checked against its checksum and copied
 //! under stable names to `data/cache`, where the configs look for it.
 
 mod draw;
+mod fsdd;
 mod lzw;
 mod manifest;
 mod numerals;
 mod prose;
+mod spoken;
 mod translation;
 mod verse;
 mod words;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
-pub(crate) use self::manifest::Manifest;
-use self::manifest::{DataFile, DataSet, Recipe};
+pub(crate) use self::manifest::{DataFile, Manifest};
+use self::manifest::{DataSet, Recipe};
 use crate::process::Unmet;
 
 /// Prints what the manifest knows and what of it is here.
@@ -46,6 +49,9 @@ pub(crate) fn prepare(root: &Path, name: &str, from: Option<&Path>) -> Result<()
         let corpus = translation::build()?;
         return write_all(root, set, |file| Ok(corpus.file(file.name())?.into()));
     }
+    if set.recipe == Recipe::Synthesise {
+        bail!(Unmet(format!("{name} is spoken by a program: `cargo xtask data synthesise {name}`")));
+    }
     let from = from.ok_or_else(|| Unmet(format!("{name} is built from a copy of its source: add --from FOLDER")))?;
     if !from.is_dir() {
         bail!("{} is not a folder", from.display());
@@ -55,11 +61,30 @@ pub(crate) fn prepare(root: &Path, name: &str, from: Option<&Path>) -> Result<()
             Recipe::VerseZh => write(root, set, file, verse::build(from)?.as_bytes())?,
             Recipe::ProseEn => write(root, set, file, prose::build(from)?.as_bytes())?,
             Recipe::WordsEn => write(root, set, file, words::build(from)?.as_bytes())?,
-            Recipe::Copy => copy(root, set, file, from)?,
-            Recipe::TranslationSmall => {}
+            Recipe::Fsdd if file.name() == "*.tsv" => {
+                write_many(root, set, file, &fsdd::manifests(&names_in(from, "*.wav")?)?)?;
+            }
+            Recipe::Fsdd | Recipe::Copy => copy(root, set, file, from)?,
+            // Answered above: these have no source.
+            Recipe::TranslationSmall | Recipe::Synthesise => {}
         }
     }
     Ok(())
+}
+
+/// Lets `espeak-ng`, or the program at `espeak`, speak the data set `name`.
+pub(crate) fn synthesise(root: &Path, name: &str, espeak: Option<&Path>) -> Result<()> {
+    let manifest = Manifest::read(root)?;
+    let set = manifest.find(name)?;
+    if set.recipe != Recipe::Synthesise {
+        bail!(Unmet(format!("{name} is not spoken by a program: `cargo xtask data prepare {name}`")));
+    }
+    let espeak = spoken::Espeak::find(espeak)?;
+    let folder = if set.shipped { root.join("data").join(name) } else { root.join("data/cache").join(name) };
+    spoken::synthesise(&espeak, name, &folder)?;
+    println!("{name} written, spoken by espeak-ng {}", espeak.version());
+    let checks: Vec<Result<()>> = set.file.iter().map(|file| check_place(root, set, file)).collect();
+    checks.into_iter().collect()
 }
 
 /// Compares every file that is here with the manifest; a shipped one must be here.
@@ -173,6 +198,20 @@ fn write(root: &Path, set: &DataSet, file: &DataFile, bytes: &[u8]) -> Result<()
 fn write_all(root: &Path, set: &DataSet, text_of: impl Fn(&DataFile) -> Result<Vec<u8>>) -> Result<()> {
     let written: Vec<Result<()>> = set.file.iter().map(|file| write(root, set, file, &text_of(file)?)).collect();
     written.into_iter().collect()
+}
+
+/// Writes all files that a pattern stands for.
+fn write_many(root: &Path, set: &DataSet, file: &DataFile, texts: &BTreeMap<String, String>) -> Result<()> {
+    let place = place_of(set, file);
+    let mut contents = Vec::new();
+    for (name, text) in texts {
+        let target = root.join(&place).with_file_name(name);
+        create_folder_of(&target)?;
+        std::fs::write(&target, text).with_context(|| format!("cannot write {}", target.display()))?;
+        contents.push((text.clone().into_bytes(), name.clone()));
+    }
+    println!("{} written", place.display());
+    check(set, file, &contents)
 }
 
 /// Copies the files of an entry, but only when all of them are what the manifest says.
@@ -296,6 +335,34 @@ mod tests {
         let (root, source) = workspace("");
         let fault = prepare(root.path(), "tot", Some(&source)).unwrap_err().to_string();
         assert!(fault.contains("\"tot\"") && fault.contains("toy"), "{fault}");
+    }
+
+    #[test]
+    fn a_source_is_asked_for_where_there_is_one() {
+        let (root, _) = workspace("a\nb\n");
+        let fault = prepare(root.path(), "toy", None).unwrap_err();
+        assert!(fault.is::<Unmet>() && fault.to_string().contains("--from FOLDER"), "{fault}");
+        let fault = synthesise(root.path(), "toy", None).unwrap_err();
+        assert!(fault.is::<Unmet>() && fault.to_string().contains("data prepare toy"), "{fault}");
+    }
+
+    #[test]
+    fn recordings_are_copied_and_divided() {
+        let (root, source) = workspace("");
+        std::fs::remove_file(source.join("a.wav")).unwrap();
+        std::fs::remove_file(source.join("b.wav")).unwrap();
+        for digit in 0..10 {
+            for index in 0..15 {
+                std::fs::write(source.join(format!("{digit}_ann_{index}.wav")), "").unwrap();
+            }
+        }
+        let manifest = MANIFEST.replace("\"copy\"", "\"fsdd\"").replace("pairs.tsv", "*.tsv");
+        std::fs::write(root.path().join("data/manifest.toml"), manifest).unwrap();
+        // The toy manifest knows other sums; the files are written before they are compared.
+        let fault = format!("{:#}", prepare(root.path(), "toy", Some(&source)).unwrap_err());
+        assert!(fault.contains("data/cache/toy/*.tsv has"), "{fault}");
+        let validation = std::fs::read_to_string(root.path().join("data/cache/toy/validation.tsv")).unwrap();
+        assert!(validation.starts_with("0_ann_13.wav\tzero\tann\n0_ann_14.wav"), "{validation}");
     }
 
     #[test]

@@ -27,12 +27,12 @@ pub(super) fn data_entries(workspace: &Workspace) -> Vec<String> {
     let mut faults = Vec::new();
     let here: Vec<&str> = workspace.files.keys().filter_map(|path| path.strip_prefix("data/")).collect();
     for file in &here {
-        if !NOT_DATA.contains(file) && !workspace.shipped.iter().any(|shipped| shipped == file) {
+        if !NOT_DATA.contains(file) && !workspace.shipped.iter().any(|shipped| shipped.is_at(file)) {
             faults.push(format!("data/{file} has no entry in data/manifest.toml"));
         }
     }
-    for shipped in workspace.shipped.iter().filter(|shipped| !here.contains(&shipped.as_str())) {
-        faults.push(format!("data/manifest.toml ships {shipped}, which is missing"));
+    for shipped in workspace.shipped.iter().filter(|shipped| !here.iter().any(|file| shipped.is_at(file))) {
+        faults.push(format!("data/manifest.toml ships {}, which is missing", shipped.path));
     }
     faults
 }
@@ -67,6 +67,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::data::DataFile;
 
     #[test]
     fn machine_paths_are_found_with_their_line() {
@@ -81,10 +82,17 @@ mod tests {
     fn data_and_manifest_list_the_same_files() {
         let mut workspace = Workspace::default().with_file("data/README.md", "").with_file("data/a.txt", "");
         assert_eq!(data_entries(&workspace), ["data/a.txt has no entry in data/manifest.toml"]);
-        workspace.shipped = vec!["a.txt".to_owned()];
+        let shipped = |path: &str| DataFile { path: path.to_owned(), ..DataFile::default() };
+        workspace.shipped = vec![shipped("a.txt")];
         assert_eq!(data_entries(&workspace), [""; 0]);
-        workspace.shipped.push("b.txt".to_owned());
+        workspace.shipped.push(shipped("b.txt"));
         assert_eq!(data_entries(&workspace), ["data/manifest.toml ships b.txt, which is missing"]);
+
+        // A pattern stands for the files of its folder with its extension, and for one at least.
+        workspace.shipped = vec![shipped("a.txt"), shipped("clips/*.wav")];
+        assert_eq!(data_entries(&workspace), ["data/manifest.toml ships clips/*.wav, which is missing"]);
+        let workspace = workspace.with_file("data/clips/1.wav", "").with_file("data/clips/old/2.wav", "");
+        assert_eq!(data_entries(&workspace), ["data/clips/old/2.wav has no entry in data/manifest.toml"]);
     }
 
     #[test]

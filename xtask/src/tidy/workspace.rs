@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 use serde_json::Value;
 
-use crate::data::Manifest;
+use crate::data::{DataFile, Manifest};
 
 /// The workspace as the rules see it. The default is an empty one, to which tests add what they need.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ pub(super) struct Workspace {
     /// Paths from the root, with `/`, of all files that are tracked or could be; the text where it is UTF-8.
     pub(super) files: BTreeMap<String, Option<String>>,
     /// The shipped files of the data manifest, relative to `data`.
-    pub(super) shipped: Vec<String>,
+    pub(super) shipped: Vec<DataFile>,
     /// The smoke configs as JSON values.
     pub(super) smoke_configs: Vec<Value>,
 }
@@ -86,12 +86,8 @@ impl Workspace {
             .filter_map(|(path, text)| Some((path, text.as_ref()?)))
             .map(|(path, text)| toml::from_str(text).with_context(|| format!("cannot parse {path}")))
             .collect::<Result<_>>()?;
-        let shipped = Manifest::read(root)?
-            .dataset
-            .into_iter()
-            .filter(|set| set.shipped)
-            .flat_map(|set| set.file.into_iter().map(|file| file.path))
-            .collect();
+        let shipped =
+            Manifest::read(root)?.dataset.into_iter().filter(|set| set.shipped).flat_map(|set| set.file).collect();
         Ok(Self { crates, locked: locked(&read(&root.join("Cargo.lock"))?)?, files, shipped, smoke_configs })
     }
 

@@ -145,9 +145,13 @@ fn the_corpus_holds_out_sentences_but_no_words() {
     let english: HashSet<&str> = parts.iter().flatten().map(|pair| pair.english.as_str()).collect();
     let chinese: HashSet<&str> = parts.iter().flatten().map(|pair| pair.chinese.as_str()).collect();
     assert_eq!((english.len(), chinese.len()), (9_000, 9_000));
-    let known: HashSet<String> = parts[0].iter().flat_map(Pair::tokens).collect();
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    for token in parts[0].iter().flat_map(|pair| pair.tokens().collect::<HashSet<_>>()) {
+        *counts.entry(token).or_default() += 1;
+    }
     for token in parts[1..].iter().flatten().flat_map(Pair::tokens) {
-        assert!(known.contains(&token), "{token:?} occurs in no training sentence");
+        let count = counts.get(&token).copied().unwrap_or(0);
+        assert!(count >= MIN_TRAINING_COUNT, "{token:?} occurs in {count} training sentences");
     }
     assert!(
         [&corpus.training, &corpus.validation, &corpus.test].iter().map(|text| text.len()).sum::<usize>() < 900_000
