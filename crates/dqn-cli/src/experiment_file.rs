@@ -139,7 +139,7 @@ fn paths(config: &mut ExperimentConfig) -> Vec<&mut PathBuf> {
     if let EpisodeSource::Log { path, .. } = &mut config.training.source {
         paths.push(path);
     }
-    paths.extend(config.environment.path_mut());
+    paths.extend(config.environment.paths_mut());
     paths.extend(config.reward.iter_mut().flat_map(|reward| reward.paths_mut()));
     paths.extend(config.training.initial.as_mut().map(|initial| &mut initial.run));
     paths

@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use dqn_mdp::{ActionId, ActionMask, PositionEncoder, TokenId};
+use dqn_mdp::{ActionId, ActionMask, SourceId, StateRef, TokenId};
 
 use crate::network::SequenceInput;
 use crate::prior::Prior;
 use crate::replay::Window;
+use crate::source_batch::SourceBatch;
+use crate::state_encoder::StateEncoder;
 use crate::target::n_step_return;
 
 /// A number so small that, added to a log-probability or a Q-value, it rules the action out, and that stays finite when
@@ -17,8 +19,8 @@ pub const FORBIDDEN: f32 = -1e9;
 /// Turns windows into batches.
 #[derive(Clone, Debug)]
 pub struct BatchBuilder {
-    /// Position features of the network that will read the batch.
-    pub positions: PositionEncoder,
+    /// Makes what the network reads of the states.
+    pub encoder: StateEncoder,
     /// Number of actions of the task.
     pub n_actions: usize,
     /// What every reward is multiplied by.
@@ -51,6 +53,8 @@ pub struct SequenceBatch {
     pub positions: Vec<i64>,
     /// Index of the last token of each state: `[batch, states]`.
     pub decisions: Vec<i64>,
+    /// What the texts are about, where the task has sources.
+    pub source: Option<SourceBatch>,
     /// Action taken at each step: `[batch, steps]`.
     pub actions: Vec<i64>,
     /// Discounted sum of the next `n_step` rewards: `[batch, steps]`.
@@ -126,6 +130,7 @@ impl BatchBuilder {
             tokens: vec![0; rows * n_tokens],
             positions: vec![0; rows * n_tokens],
             decisions: vec![0; rows * n_states],
+            source: self.encoder.sources_of(windows.iter().map(|window| window.trajectory.source)),
             actions: vec![0; rows * n_steps],
             returns: vec![0.0; rows * n_steps],
             discounts: vec![0.0; rows * n_steps],
@@ -173,13 +178,13 @@ impl BatchBuilder {
         let states = (window.start..=last)
             .map(|state| SpanState { last_token: last_token(state), allowed: &trajectory.allowed[state] })
             .collect();
-        TextSpan { text: &trajectory.tokens, begin, states }
+        TextSpan { text: &trajectory.tokens, source: trajectory.source, begin, states }
     }
 
     fn fill_text(&self, batch: &mut SequenceBatch, row: usize, span: &TextSpan<'_>) {
         let tokens = span.tokens();
         let end = span.begin + tokens.len();
-        let positions = self.positions.ids(&span.text[..end]);
+        let positions = self.encoder.positions.ids(&span.text[..end]);
         let at = row * batch.n_tokens;
         for (index, token) in tokens.iter().enumerate() {
             batch.tokens[at + index] = i64::from(token.0);
@@ -238,7 +243,9 @@ impl BatchBuilder {
         let n_values = considered.map_or(self.n_actions, <[ActionId]>::len);
         let (mut states, mut rows) = (Vec::new(), Vec::new());
         for (span, of_window) in spans.iter().zip(log_prior.chunks_exact_mut(batch.n_states * n_values)) {
-            states.extend(span.states.iter().map(|state| &span.text[..=state.last_token]));
+            let state_of =
+                |state: &SpanState<'_>| StateRef { tokens: &span.text[..=state.last_token], source: span.source };
+            states.extend(span.states.iter().map(state_of));
             rows.extend(of_window.chunks_exact_mut(n_values).take(span.states.len()));
         }
         let Some(considered) = considered else { return prior.log_probs_of(&states, rows) };
@@ -253,6 +260,7 @@ impl BatchBuilder {
 /// The stretch of one episode's text that a window needs.
 struct TextSpan<'a> {
     text: &'a [TokenId],
+    source: Option<SourceId>,
     begin: usize,
     states: Vec<SpanState<'a>>,
 }
@@ -333,6 +341,7 @@ impl SequenceBatch {
                 tokens: int(self.tokens, tokens),
                 positions: int(self.positions, tokens),
                 decisions: int(self.decisions, states),
+                source: self.source.map(|source| source.upload(device)),
             },
             actions: int(self.actions, steps),
             returns: float(self.returns),
@@ -349,13 +358,13 @@ impl SequenceBatch {
 
 #[cfg(test)]
 mod tests {
-    use dqn_mdp::{Outcome, State, Step, Trajectory};
+    use dqn_mdp::{Outcome, PositionEncoder, State, Step, Trajectory};
 
     use super::*;
 
     /// `<bos> a | b c d e` with one action a token; rewards 1, 2, 4, 8.
     fn episode(outcome: Outcome) -> Trajectory {
-        let start = State { tokens: vec![TokenId(2), TokenId(10)] };
+        let start = State::from(vec![TokenId(2), TokenId(10)]);
         let mut episode = Trajectory::begin(start, ActionMask::All);
         for (index, reward) in [1.0, 2.0, 4.0, 8.0].into_iter().enumerate() {
             let outcome = if index == 3 { outcome } else { Outcome::Continues };
@@ -367,7 +376,7 @@ mod tests {
 
     fn builder(n_step: usize, context_tokens: usize) -> BatchBuilder {
         BatchBuilder {
-            positions: PositionEncoder::None,
+            encoder: PositionEncoder::None.into(),
             n_actions: 4,
             reward_scale: 1.0,
             discount: 0.5,
@@ -410,9 +419,9 @@ mod tests {
     fn a_batch_of_allowed_actions_says_the_same_of_them() {
         struct Falling;
         impl Prior for Falling {
-            fn log_probs(&self, state: &[TokenId], log_probs: &mut [f32]) {
+            fn log_probs(&self, state: StateRef<'_>, log_probs: &mut [f32]) {
                 for (action, value) in log_probs.iter_mut().enumerate() {
-                    *value = -((state.len() * 10 + action) as f32);
+                    *value = -((state.tokens.len() * 10 + action) as f32);
                 }
             }
         }
@@ -458,8 +467,8 @@ mod tests {
     fn masks_and_priors_stand_at_the_states() {
         struct ByLength;
         impl Prior for ByLength {
-            fn log_probs(&self, state: &[TokenId], log_probs: &mut [f32]) {
-                log_probs.fill(state.len() as f32);
+            fn log_probs(&self, state: StateRef<'_>, log_probs: &mut [f32]) {
+                log_probs.fill(state.tokens.len() as f32);
             }
         }
         let episode = episode(Outcome::Terminated);

@@ -6,6 +6,7 @@ use dqn_mdp::Seed;
 
 use crate::distribution::Distribution;
 use crate::policy::Decoding;
+use crate::source_batch::SourceInput;
 
 /// What a network reads for a batch of windows.
 #[derive(Clone, Debug)]
@@ -16,6 +17,8 @@ pub struct SequenceInput {
     pub positions: Tensor<2, Int>,
     /// For each state asked about, the index of its last token: `[batch, states]`.
     pub decisions: Tensor<2, Int>,
+    /// What the texts are about, where the task has sources: `[batch, ...]`.
+    pub source: Option<SourceInput>,
 }
 
 impl SequenceInput {
@@ -25,6 +28,7 @@ impl SequenceInput {
             tokens: Tensor::from_inner(self.tokens),
             positions: Tensor::from_inner(self.positions),
             decisions: Tensor::from_inner(self.decisions),
+            source: self.source.map(SourceInput::lifted),
         }
     }
 }

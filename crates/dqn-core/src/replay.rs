@@ -320,7 +320,7 @@ mod tests {
     /// An episode whose action ids are `first`, `first + 1`, ... and whose reward is positive where the id is a
     /// multiple of 5.
     fn episode(first: u32, n_steps: usize) -> Trajectory {
-        let mut episode = Trajectory::begin(State { tokens: vec![TokenId(2)] }, ActionMask::All);
+        let mut episode = Trajectory::begin(State::from(vec![TokenId(2)]), ActionMask::All);
         for index in 0..n_steps as u32 {
             let action = ActionId(first + index);
             let outcome = if index + 1 == n_steps as u32 { Outcome::Terminated } else { Outcome::Continues };

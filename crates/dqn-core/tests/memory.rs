@@ -45,7 +45,7 @@ const N_ACTIONS: usize = 2_000;
 /// An episode that writes `n_written` tokens after `n_start`, the first three of them under a mask.
 fn episode(n_start: usize, n_written: usize, masked: &ActionMask, n_terms: usize, rng: &mut impl Rng) -> Trajectory {
     let mut token = || TokenId(rng.random_range(0..N_ACTIONS as u32));
-    let start = State { tokens: (0..n_start).map(|_| token()).collect() };
+    let start = State::from((0..n_start).map(|_| token()).collect::<Vec<_>>());
     let allowed = |step: usize| if step < 3 { masked.clone() } else { ActionMask::All };
     let mut episode = Trajectory::begin(start, allowed(0));
     for step in 0..n_written {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::deep_sea::deep_sea;
 use crate::game::{Game, MazeConfig, NavigationConfig, Play, RandomWalkConfig, WordSource, WordleConfig};
 use crate::log::OnFault;
-use crate::{CopyString, EnvError, Memory, ProbeName, Tabular, TabularName};
+use crate::{CopyString, EnvError, Memory, ProbeName, Tabular, TabularName, TranslationConfig};
 
 /// The task a policy learns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -105,6 +105,9 @@ pub enum EnvironmentConfig {
         #[schemars(range(min = 1))]
         max_tokens: usize,
     },
+    /// Translate a sentence. The reward comes from the reward terms, which know the translations that people wrote; the
+    /// network needs an encoder.
+    Translation(TranslationConfig),
     /// A maze told in text: where one stands, and the walls around; each step costs 1 until the goal (LMRL-Gym).
     Maze(MazeConfig),
     /// A hidden word to be found by guesses, each answered letter by letter; each wrong guess costs 1 (LMRL-Gym).
@@ -152,13 +155,24 @@ impl EnvironmentConfig {
         Ok(Some(PlayedGame { game, play }))
     }
 
-    /// The path of a file that the task reads, where it reads one.
-    pub fn path_mut(&mut self) -> Option<&mut PathBuf> {
+    /// Whether texts of the task are about sources.
+    pub fn has_sources(&self) -> bool {
+        matches!(self, Self::Translation(_))
+    }
+
+    /// Whether texts are written freely and judged by reward terms.
+    pub fn is_free_writing(&self) -> bool {
+        matches!(self, Self::Generation { .. }) || self.has_sources()
+    }
+
+    /// The paths of the files that the task reads.
+    pub fn paths_mut(&mut self) -> Vec<&mut PathBuf> {
         match self {
             Self::Wordle(WordleConfig { words: WordSource::Path(path), .. }) | Self::Responses { path, .. } => {
-                Some(path)
+                vec![path]
             }
-            _ => None,
+            Self::Translation(config) => config.paths_mut(),
+            _ => Vec::new(),
         }
     }
 
@@ -170,7 +184,9 @@ impl EnvironmentConfig {
     pub fn self_contained(&self, indexed: Seed) -> Result<Option<SelfContained>, EnvError> {
         let of_table = |table: Tabular| SelfContained { vocab: table.vocab().clone(), environment: Box::new(table) };
         Ok(Some(match *self {
-            Self::NextToken { .. } | Self::Generation { .. } | Self::Responses { .. } => return Ok(None),
+            Self::NextToken { .. } | Self::Generation { .. } | Self::Responses { .. } | Self::Translation(_) => {
+                return Ok(None);
+            }
             Self::Maze(_) | Self::Wordle(_) | Self::RandomWalk(_) | Self::Navigation(_) => return Ok(None),
             Self::Probe { name } => of_table(name.build()),
             Self::Tabular { name } => of_table(name.build()),

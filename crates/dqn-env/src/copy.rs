@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dqn_mdp::{ActionMask, Environment, MdpError, Outcome, Seed, Start, State, Step};
+use dqn_mdp::{ActionMask, Environment, MdpError, Outcome, Prompt, Seed, Start, State, Step};
 use dqn_text::{ActionId, ActionTable, Special, TokenId, Vocab};
 use rand::RngExt;
 
@@ -101,8 +101,7 @@ impl Environment for CopyString {
         };
         self.n_written = Some(0);
         let delimiter = symbol(n_symbols);
-        let tokens = [Special::Bos.id()].into_iter().chain(self.string.iter().copied()).chain([delimiter]).collect();
-        Ok(State { tokens })
+        Ok(State::of(&Prompt::from([self.string.as_slice(), &[delimiter]].concat())))
     }
 
     fn step(&mut self, action: ActionId) -> Result<Step, MdpError> {

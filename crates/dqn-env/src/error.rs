@@ -304,6 +304,17 @@ pub enum EnvError {
         /// The command.
         command: String,
     },
+    /// A file of pairs cannot be read.
+    #[error("cannot read the pairs of {}", path.display())]
+    PairsFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file of pairs holds something else.
+    #[error(transparent)]
+    Pairs(#[from] TextError),
     /// The values of a table do not settle.
     #[error(
         "with discount {discount} the values of the table still change by {change} after {n_sweeps} sweeps; \

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dqn_mdp::{ActionMask, Environment, MdpError, Outcome, Start, State, Step};
+use dqn_mdp::{ActionMask, Environment, MdpError, Outcome, Prompt, Start, State, Step};
 use dqn_text::{ActionId, ActionTable, Special, TokenId};
 
 use crate::{EnvError, start};
@@ -16,7 +16,7 @@ use crate::{EnvError, start};
 /// at the limit. So a table that can write single tokens always fills a text exactly.
 #[derive(Clone, Debug)]
 pub struct Generation {
-    prompts: Arc<[Vec<TokenId>]>,
+    prompts: Arc<[Prompt]>,
     actions: Arc<ActionTable>,
     max_tokens: usize,
     min_tokens: usize,
@@ -33,12 +33,12 @@ impl Generation {
     /// # Errors
     /// [`EnvError::NoStarts`] without prompts, [`EnvError::PromptTooLong`] for a prompt that leaves nothing to write,
     /// [`EnvError::PromptToken`] for one that holds `<pad>`, `<bos>` or `<eos>`.
-    pub fn new(prompts: Arc<[Vec<TokenId>]>, actions: Arc<ActionTable>, max_tokens: usize) -> Result<Self, EnvError> {
+    pub fn new(prompts: Arc<[Prompt]>, actions: Arc<ActionTable>, max_tokens: usize) -> Result<Self, EnvError> {
         if prompts.is_empty() {
             return Err(EnvError::NoStarts { what: "prompts" });
         }
         let never_inside = [Special::Pad, Special::Bos, Special::Eos].map(Special::id);
-        for (prompt, tokens) in prompts.iter().enumerate() {
+        for (prompt, Prompt { tokens, .. }) in prompts.iter().enumerate() {
             if tokens.len() >= max_tokens {
                 return Err(EnvError::PromptTooLong { prompt, n_tokens: tokens.len(), max_tokens });
             }
@@ -100,10 +100,8 @@ impl Environment for Generation {
 
     fn reset(&mut self, start: Start) -> Result<State, MdpError> {
         let prompt = &self.prompts[start::index(start, self.prompts.len())?];
-        self.n_tokens = Some(prompt.len());
-        let mut tokens = vec![Special::Bos.id()];
-        tokens.extend_from_slice(prompt);
-        Ok(State { tokens })
+        self.n_tokens = Some(prompt.tokens.len());
+        Ok(State::of(prompt))
     }
 
     /// Writes the tokens of `action`, those beyond the limit or after an `<eos>` left out.
@@ -152,7 +150,7 @@ mod tests {
     }
 
     fn task(prompts: &[&[u32]], max_tokens: usize) -> Result<Generation, EnvError> {
-        Generation::new(prompts.iter().map(|prompt| ids(prompt)).collect(), six_actions(), max_tokens)
+        Generation::new(prompts.iter().map(|prompt| Prompt::from(ids(prompt))).collect(), six_actions(), max_tokens)
     }
 
     /// Plays `actions` until they or the episode end.
@@ -199,7 +197,7 @@ mod tests {
     #[test]
     fn phrases_that_would_pass_the_limit_are_not_allowed_and_cut_where_nothing_else_is() {
         let phrases = Arc::new(ActionTable::new(vec![ids(&[4, 5, 6]), ids(&[7, EOS, 8])]));
-        let mut free = Generation::new(vec![vec![]].into(), phrases, 5).unwrap();
+        let mut free = Generation::new(vec![Prompt::default()].into(), phrases, 5).unwrap();
         let cut = play(&mut free, Start::Indexed(0), &[0, 0]);
         assert_eq!((cut.tokens, cut.outcome), (ids(&[2, 4, 5, 6, 4, 5]), Outcome::Truncated));
         let ended = play(&mut free, Start::Indexed(0), &[0, 1]);
@@ -207,7 +205,7 @@ mod tests {
 
         // Actions of 1, 2 and 3 tokens, and <eos>: what a text of 5 tokens allows that has 0 to 4 already.
         let mixed = Arc::new(ActionTable::new(vec![ids(&[4]), ids(&[5, 6]), ids(&[4, 5, 6]), ids(&[EOS])]));
-        let mut free = Generation::new(vec![vec![]].into(), mixed, 5).unwrap().with_min_tokens(4).unwrap();
+        let mut free = Generation::new(vec![Prompt::default()].into(), mixed, 5).unwrap().with_min_tokens(4).unwrap();
         let episode = play(&mut free, Start::Indexed(0), &[0, 0, 0, 0]);
         let allowed: Vec<Vec<u32>> =
             episode.allowed.iter().map(|mask| mask.iter(4).map(|action| action.0).collect()).collect();
@@ -229,7 +227,8 @@ mod tests {
         let too_many = task(&[&[]], 4).unwrap().with_min_tokens(4).unwrap_err();
         assert_eq!(too_many.to_string(), "min_tokens is 4; with max_tokens = 4 it must be below that");
         let only_eos = Arc::new(ActionTable::of_tokens([Special::Eos.id()]));
-        let nothing_else = Generation::new(vec![vec![]].into(), only_eos, 4).unwrap().with_min_tokens(1).unwrap_err();
+        let nothing_else =
+            Generation::new(vec![Prompt::default()].into(), only_eos, 4).unwrap().with_min_tokens(1).unwrap_err();
         assert_eq!(nothing_else.to_string(), "min_tokens is 1, but all 1 actions write <eos>; it must be 0");
     }
 
@@ -244,7 +243,7 @@ mod tests {
             let more = if has_phrases { vec![ids(&[4, 5, 6]), ids(&[7, 8])] } else { Vec::new() };
             let actions = Arc::new(ActionTable::clone(&six_actions()).with(more));
             let n_actions = actions.len();
-            let prompts = [vec![4], vec![5, 6], vec![]].iter().map(|prompt| ids(prompt)).collect();
+            let prompts = [vec![4], vec![5, 6], vec![]].iter().map(|prompt| ids(prompt).into()).collect();
             let mut free = Generation::new(prompts, actions, 8).unwrap().with_min_tokens(min_tokens).unwrap();
             let start = Start::Drawn(Seed(seed));
             let mut episode = Trajectory::begin(free.reset(start).unwrap(), free.allowed());

@@ -6,7 +6,7 @@
 //! a string and write it again, [`Memory`] to keep a token in mind, and [`deep_sea`] to explore. A [`game`] is played
 //! in text: a command is a text, and so is the answer. What free text is worth is said by [`reward`]: a weighted sum of
 //! named terms, asked once for a batch of finished episodes. Episodes that were played before come as files, see
-//! [`log`].
+//! [`log`]. A [translation](TranslationConfig) is free writing about a sentence.
 
 mod config;
 mod copy;
@@ -22,6 +22,7 @@ pub mod reward;
 mod start;
 mod tabular;
 mod tabular_examples;
+mod translation;
 
 pub use config::{EnvironmentConfig, PlayedGame, SelfContained};
 pub use copy::CopyString;
@@ -34,3 +35,4 @@ pub use probe::ProbeName;
 pub use reward::{LineForm, RewardConfig, RewardContext, RewardSum};
 pub use tabular::{Tabular, Transition};
 pub use tabular_examples::TabularName;
+pub use translation::{PairedFiles, PairsSource, TranslationConfig};

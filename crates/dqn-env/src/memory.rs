@@ -81,7 +81,7 @@ impl Environment for Memory {
     fn reset(&mut self, start: Start) -> Result<State, MdpError> {
         self.cue = start::index(start, self.n_cues())?;
         self.n_steps = Some(0);
-        Ok(State { tokens: vec![Special::Bos.id(), token(self.cue)] })
+        Ok(State::from(vec![Special::Bos.id(), token(self.cue)]))
     }
 
     fn step(&mut self, action: ActionId) -> Result<Step, MdpError> {

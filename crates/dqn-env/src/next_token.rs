@@ -85,7 +85,7 @@ impl Environment for NextToken {
         self.episode = Some(Episode { text, position: self.n_prompt_tokens });
         let mut tokens = vec![Special::Bos.id()];
         tokens.extend_from_slice(&self.texts[text][..self.n_prompt_tokens]);
-        Ok(State { tokens })
+        Ok(State::from(tokens))
     }
 
     fn step(&mut self, action: ActionId) -> Result<Step, MdpError> {

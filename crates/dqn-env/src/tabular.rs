@@ -86,7 +86,7 @@ impl Tabular {
     /// # Panics
     /// When there is no such state.
     pub fn state(&self, index: usize) -> State {
-        State { tokens: vec![Special::Bos.id(), self.state_token(index)] }
+        State::from(vec![Special::Bos.id(), self.state_token(index)])
     }
 
     /// The actions that state `index` allows.

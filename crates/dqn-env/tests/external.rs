@@ -31,7 +31,7 @@ fn tokenizer() -> TextTokenizer {
 /// The episode in which `written` was written after `prompt`, one token a step, and ended.
 fn episode(tokenizer: &TextTokenizer, prompt: &str, written: &str) -> Trajectory {
     let tokens = [&[Special::Bos.id()], tokenizer.encode(prompt).unwrap().as_slice()].concat();
-    let mut episode = Trajectory::begin(State { tokens }, ActionMask::All);
+    let mut episode = Trajectory::begin(State::from(tokens), ActionMask::All);
     let mut push = |token, outcome| {
         episode.push(ActionId(0), &Step { reward: 0.0, observed: vec![token], outcome }, ActionMask::All);
     };
@@ -94,7 +94,7 @@ fn a_request_holds_prompt_response_and_references() {
     let script = "read line\nprintf '%s\\n' \"$line\" > request\necho '{\"id\": 0, \"scores\": [1, 2]}'\nread line\n";
     let tokenizer = tokenizer();
     let ids = |text: &str| -> Vec<TokenId> { tokenizer.encode(text).unwrap() };
-    let references: References = [(ids("白"), vec![ids("日"), ids("山")])].into();
+    let references: References = [(ids("白").into(), vec![ids("日"), ids("山")])].into();
     let context = RewardContext { references: Arc::new(references), ..RewardContext::of_tokenizer(&tokenizer) };
     let second = json!({ "prompt": "a", "response": "" });
     for (more, first) in [

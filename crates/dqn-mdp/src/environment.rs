@@ -1,15 +1,53 @@
 //! The contracts: what an environment and a reward owe to the rest of the program.
 
-use dqn_text::{ActionId, ActionTable, TokenId};
+use dqn_text::{ActionId, ActionTable, Special, TokenId};
 use serde::{Deserialize, Serialize};
 
-use crate::{ActionMask, MdpError, Outcome, Seed, Trajectory};
+use crate::{ActionMask, MdpError, Outcome, Prompt, Seed, SourceId, Trajectory};
 
 /// The text so far, as a policy sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// The tokens, beginning with `<bos>`.
     pub tokens: Vec<TokenId>,
+    /// What the text is about, where the task has sources.
+    pub source: Option<SourceId>,
+}
+
+impl State {
+    /// The first state of an episode that begins with `prompt`.
+    pub fn of(prompt: &Prompt) -> Self {
+        let tokens = [Special::Bos.id()].into_iter().chain(prompt.tokens.iter().copied()).collect();
+        Self { tokens, source: prompt.source }
+    }
+}
+
+impl From<Vec<TokenId>> for State {
+    fn from(tokens: Vec<TokenId>) -> Self {
+        Self { tokens, source: None }
+    }
+}
+
+/// A [`State`] that lies elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StateRef<'a> {
+    /// The tokens, beginning with `<bos>`.
+    pub tokens: &'a [TokenId],
+    /// What the text is about, where the task has sources.
+    pub source: Option<SourceId>,
+}
+
+impl StateRef<'_> {
+    /// Whether `self` may be a state before `other` in the same episode, or the same one.
+    pub fn precedes(&self, other: &StateRef<'_>) -> bool {
+        self.source == other.source && other.tokens.starts_with(self.tokens)
+    }
+}
+
+impl<'a> From<&'a [TokenId]> for StateRef<'a> {
+    fn from(tokens: &'a [TokenId]) -> Self {
+        Self { tokens, source: None }
+    }
 }
 
 /// Where an episode begins.

@@ -12,13 +12,15 @@ mod mask;
 mod outcome;
 pub mod position;
 pub mod random;
+pub mod source;
 mod trajectory;
 
 pub use dqn_text::{ActionId, ActionTable, TokenId};
-pub use environment::{Environment, Reward, Start, State, Step, TermReward};
+pub use environment::{Environment, Reward, Start, State, StateRef, Step, TermReward};
 pub use error::MdpError;
 pub use mask::{ActionMask, StateMasks};
 pub use outcome::Outcome;
 pub use position::{Position, PositionEncoder};
 pub use random::{RandomStreams, Seed};
+pub use source::{Frames, Prompt, Source, SourceId, SourceKind, Sources};
 pub use trajectory::Trajectory;

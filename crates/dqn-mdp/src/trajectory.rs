@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use dqn_text::{ActionId, TokenId};
 use serde::{Deserialize, Serialize};
 
-use crate::{ActionMask, Outcome, State, StateMasks, Step};
+use crate::{ActionMask, Outcome, Prompt, SourceId, State, StateMasks, StateRef, Step};
 
 /// One episode from its first state to its end, as replay stores it and rewards judge it.
 ///
@@ -21,6 +21,8 @@ pub struct Trajectory {
     pub tokens: Vec<TokenId>,
     /// How many of the tokens are the first state.
     pub n_start_tokens: usize,
+    /// What the episode is about, where the task has sources.
+    pub source: Option<SourceId>,
     /// For each step, the index of the last token of the state in which it was taken; strictly increasing.
     pub decisions: Vec<u32>,
     /// For each step, the action taken.
@@ -42,6 +44,7 @@ impl Trajectory {
         Self {
             n_start_tokens: start.tokens.len(),
             tokens: start.tokens,
+            source: start.source,
             decisions: Vec::new(),
             actions: Vec::new(),
             rewards: Vec::new(),
@@ -93,6 +96,17 @@ impl Trajectory {
         self.rewards.iter().sum()
     }
 
+    /// The state in which step `index` was taken, or the last one.
+    pub fn state(&self, index: usize) -> StateRef<'_> {
+        let end = self.decisions.get(index).map_or(self.tokens.len(), |&last| last as usize + 1);
+        StateRef { tokens: &self.tokens[..end], source: self.source }
+    }
+
+    /// How the episode began.
+    pub fn prompt(&self) -> Prompt {
+        Prompt { source: self.source, tokens: self.start()[1..].to_vec() }
+    }
+
     /// The tokens of the first state.
     pub fn start(&self) -> &[TokenId] {
         &self.tokens[..self.n_start_tokens]
@@ -114,7 +128,7 @@ mod tests {
 
     #[test]
     fn decisions_point_at_the_last_token_of_their_state() {
-        let start = State { tokens: vec![TokenId(2), TokenId(7)] };
+        let start = State::from(vec![TokenId(2), TokenId(7)]);
         let mut episode = Trajectory::begin(start, ActionMask::All);
         episode.push(ActionId(1), &step(0.5, &[8], Outcome::Continues), ActionMask::All);
         episode.push(ActionId(0), &step(1.0, &[9, 10], Outcome::Continues), ActionMask::All);

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Int, Tensor};
 use dqn_core::network::Companions;
 use dqn_core::network::best_of;
 use dqn_core::policy::Decoding;
-use dqn_core::{Distribution, QNetwork, SequenceInput, StepInput};
+use dqn_core::{Distribution, InputShape, QNetwork, SequenceInput, StepInput};
 use dqn_mdp::{ActionTable, Seed};
 use rand::Rng;
 use schemars::JsonSchema;
@@ -16,14 +16,17 @@ use serde::{Deserialize, Serialize};
 use crate::GruConfig;
 use crate::dropout::dropped;
 use crate::embedding::TokenEmbedding;
+use crate::encoder::EncoderConfig;
 use crate::head::{Head, HeadConfig};
 use crate::init::{Init, NumberParameters};
 use crate::linear::{Activation, Linear};
 use crate::norm::{layer_norm, normalise};
 use crate::quantile_embedding::QuantileEmbedding;
 use crate::relevance::Relevance;
+use crate::source_attention::Conditioning;
+use crate::source_reader::{DecodeState, SourceReader};
 use crate::tied::Tied;
-use crate::torso::{DecodeState, Torso, TorsoConfig};
+use crate::torso::{Torso, TorsoConfig};
 
 const NO_SECOND: &str = "a checked configuration gives ILQL a second value";
 
@@ -34,6 +37,8 @@ pub struct NetworkConfig {
     /// Length of the vector of a token.
     #[schemars(range(min = 1, max = 65536))]
     pub embedding_width: usize,
+    /// The part that reads what the text is about, in tasks with sources.
+    pub encoder: Option<EncoderConfig>,
     /// The part that reads the text.
     pub torso: TorsoConfig,
     /// The part that values actions.
@@ -60,6 +65,7 @@ impl Default for NetworkConfig {
     fn default() -> Self {
         Self {
             embedding_width: 128,
+            encoder: None,
             torso: TorsoConfig::Gru(GruConfig::default()),
             head: HeadConfig::Dueling { init_deviation: 0.01 },
             distribution: Distribution::Mean,
@@ -72,9 +78,11 @@ impl Default for NetworkConfig {
 
 impl NetworkConfig {
     /// A network for `actions` with parameters drawn from `rng`, and with what it is to learn beside its values.
+    ///
+    /// Where the task has sources and the configuration no encoder, one of the default shape reads them.
     pub fn init(
         &self,
-        [n_tokens, n_positions]: [usize; 2],
+        InputShape { n_tokens, n_positions, source }: InputShape,
         actions: &ActionTable,
         companions: Companions,
         rng: &mut impl Rng,
@@ -83,9 +91,13 @@ impl NetworkConfig {
         let mut init = Init { rng, device };
         let width = self.torso.width();
         let dropout = (self.dropout > 0.0).then(|| DropoutConfig::new(self.dropout).init());
+        let encoder = self.encoder.clone().unwrap_or_default();
         let network = TextQNetwork {
             embedding: TokenEmbedding::new(n_tokens, n_positions, self.embedding_width, &mut init),
-            torso: self.torso.build(self.embedding_width, dropout.clone(), &mut init),
+            source: source.map(|kind| {
+                SourceReader::new(&encoder, kind, &self.torso, self.embedding_width, dropout.clone(), &mut init)
+            }),
+            torso: self.torso.build(self.embedding_width, source.map(|_| encoder.width()), dropout.clone(), &mut init),
             norm: self.layer_norm.then(|| layer_norm(width, device)),
             dropout,
             quantiles: QuantileEmbedding::of(self.distribution, width, &mut init),
@@ -121,6 +133,8 @@ impl NetworkConfig {
 #[derive(Module, Debug)]
 pub struct TextQNetwork {
     embedding: TokenEmbedding,
+    /// Reads what the texts are about, where the task has sources.
+    source: Option<SourceReader>,
     torso: Torso,
     norm: Option<LayerNorm>,
     dropout: Option<Dropout>,
@@ -207,7 +221,27 @@ impl TextQNetwork {
 
     /// For each block of a Transformer what each place attends to: `[batch, heads, time, time]`; nothing for other torsos.
     pub fn attention(&self, input: &SequenceInput) -> Option<Vec<Tensor<4>>> {
-        self.torso.attention(&self.embedding, input)
+        let source = self.conditioning(input);
+        self.torso.attention(&self.embedding, input, source.as_ref())
+    }
+
+    /// What the sources of `input` say.
+    fn conditioning(&self, input: &SequenceInput) -> Option<Conditioning> {
+        let (reader, source) = self.source.as_ref().zip(input.source.as_ref())?;
+        Some(reader.read(&self.torso, source))
+    }
+
+    /// What the torso says of the states asked about, with what they gather from their sources: `[batch, states, width]`.
+    fn read(&self, embedding: &TokenEmbedding, input: &SequenceInput, source: Option<&Conditioning>) -> Tensor<3> {
+        let features = self.torso.forward(embedding, input, source);
+        self.gathered(features, source)
+    }
+
+    fn gathered(&self, features: Tensor<3>, source: Option<&Conditioning>) -> Tensor<3> {
+        match (&self.source, source) {
+            (Some(reader), Some(source)) => reader.finish(features, source),
+            _ => features,
+        }
     }
 
     /// The gradient of `Q(s, chosen) - Q(s, rival)` by the vector of every token of the text, the position's left out, and
@@ -233,7 +267,9 @@ impl TextQNetwork {
         }
         let [batch, time] = input.tokens.dims();
         let (embedding, tokens) = self.embedding.of_places(input.tokens.clone());
-        let features = self.finish(self.torso.forward(&embedding, &SequenceInput { tokens, ..input.clone() }));
+        let source = self.conditioning(input);
+        let input = &SequenceInput { tokens, ..input.clone() };
+        let features = self.finish(self.read(&embedding, input, source.as_ref()));
         let values = self.values_of(features.squeeze_dim(1));
         let of = |actions: Tensor<1, Int>| values.clone().gather(1, actions.unsqueeze_dim(1));
         let gradients = (of(chosen) - of(rival)).sum().backward();
@@ -359,7 +395,8 @@ impl QNetwork for TextQNetwork {
     }
 
     fn features(&self, input: &SequenceInput) -> Tensor<3> {
-        self.finish(self.torso.forward(&self.embedding, input))
+        let source = self.conditioning(input);
+        self.finish(self.read(&self.embedding, input, source.as_ref()))
     }
 
     fn q_values(&self, features: Tensor<3>) -> Tensor<3> {
@@ -436,23 +473,27 @@ impl QNetwork for TextQNetwork {
             second: self.second.map(|head| head.for_acting(&self.embedding)),
             state_value: self.state_value.map(Linear::for_acting),
             policy: self.policy.map(|head| head.for_acting(&self.embedding)),
+            source: self.source.map(SourceReader::for_acting),
             torso: self.torso.for_acting(),
             ..self
         }
     }
 
     fn start(&self, input: &SequenceInput) -> (DecodeState, Tensor<2>) {
-        let (state, features) = self.torso.start(&self.embedding, input);
-        (state, self.values_of(self.finish(features)))
+        let source = self.conditioning(input);
+        let (torso, features) = self.torso.start(&self.embedding, input, source.as_ref());
+        let features = self.gathered(features.unsqueeze_dim(1), source.as_ref()).squeeze_dim(1);
+        (DecodeState { torso, source }, self.values_of(self.finish(features)))
     }
 
     fn step(&self, input: &StepInput, state: &mut DecodeState) -> Tensor<2> {
-        let features = self.torso.step(&self.embedding, input, state);
+        let features = self.torso.step(&self.embedding, input, &mut state.torso, state.source.as_ref());
+        let features = self.gathered(features.unsqueeze_dim(1), state.source.as_ref()).squeeze_dim(1);
         self.values_of(self.finish(features))
     }
 
     fn skip(&self, input: &StepInput, state: &mut DecodeState) {
-        self.torso.skip(&self.embedding, input, state);
+        self.torso.skip(&self.embedding, input, &mut state.torso, state.source.as_ref());
     }
 
     fn select(&self, state: DecodeState, rows: Tensor<1, Int>) -> DecodeState {
@@ -471,7 +512,7 @@ impl QNetwork for TextQNetwork {
 #[cfg(test)]
 mod tests {
     use burn::tensor::TensorData;
-    use dqn_mdp::TokenId;
+    use dqn_mdp::{SourceKind, TokenId};
     use proptest::prelude::*;
     use rand::RngExt;
 
@@ -482,6 +523,10 @@ mod tests {
 
     const N_TOKENS: usize = 11;
     const N_POSITIONS: usize = 5;
+
+    fn shape(source: Option<SourceKind>) -> InputShape {
+        InputShape { n_tokens: N_TOKENS, n_positions: N_POSITIONS, source }
+    }
 
     /// Seven actions of one to three tokens.
     fn actions() -> ActionTable {
@@ -506,7 +551,7 @@ mod tests {
             HeadConfig::Tied { .. } => ActionTable::of_tokens((3..10).map(TokenId)),
             _ => actions(),
         };
-        config.init([N_TOKENS, N_POSITIONS], &actions, Companions::default(), &mut Seed(5).stream("init"), device)
+        config.init(shape(None), &actions, Companions::default(), &mut Seed(5).stream("init"), device)
     }
 
     fn torsos() -> Vec<TorsoConfig> {
@@ -567,6 +612,7 @@ mod tests {
                 tokens: matrix(&cut(&self.tokens), device),
                 positions: matrix(&cut(&self.positions), device),
                 decisions: matrix(decisions, device),
+                source: None,
             }
         }
 
@@ -588,6 +634,7 @@ mod tests {
         let input = SequenceInput {
             positions: matrix(&[vec![0, 1, 2, 1, 0]], &device),
             decisions: matrix(&[vec![3]], &device),
+            source: None,
             tokens,
         };
         let index = |action: i64| Tensor::<1, Int>::from_data([action], &device);
@@ -770,8 +817,7 @@ mod tests {
         let torso = TorsoConfig::Gru(GruConfig { width: 8, n_layers: 1 });
         let config = NetworkConfig { embedding_width: 6, torso, head, ..NetworkConfig::default() };
         let companions = Companions { has_policy: true, has_second: true };
-        let network =
-            config.init([N_TOKENS, N_POSITIONS], &actions(), companions, &mut Seed(5).stream("init"), &device);
+        let network = config.init(shape(None), &actions(), companions, &mut Seed(5).stream("init"), &device);
         let input = Texts::random(3, 4, 8).input(4, &vec![vec![3]; 3], &device);
         let features = network.features(&input);
         let flat = |values: Tensor<3>| values.squeeze_dim::<2>(1);

@@ -15,6 +15,7 @@ use crate::gru::{Gru, GruConfig};
 use crate::init::Init;
 use crate::lstm::{Lstm, LstmConfig, Memory};
 use crate::mlp::{Mlp, MlpConfig, TokenWindow};
+use crate::source_attention::Conditioning;
 use crate::transformer::{KeyValueCache, Transformer, TransformerConfig};
 
 /// The part of the network that reads the text.
@@ -48,9 +49,23 @@ impl TorsoConfig {
         }
     }
 
+    /// Whether the torso can read what a source says: those that see every token as its vector.
+    pub fn takes_source(&self) -> bool {
+        match self {
+            TorsoConfig::Gru(_) | TorsoConfig::Lstm(_) | TorsoConfig::Cnn(_) | TorsoConfig::Transformer(_) => true,
+            TorsoConfig::Mlp(_) | TorsoConfig::Bag(_) => false,
+        }
+    }
+
+    /// Whether the torso itself attends to the source.
+    pub(crate) fn attends_itself(&self) -> bool {
+        matches!(self, TorsoConfig::Transformer(_))
+    }
+
     pub(crate) fn build<R: Rng>(
         &self,
         embedding_width: usize,
+        source_width: Option<usize>,
         dropout: Option<Dropout>,
         init: &mut Init<'_, R>,
     ) -> Torso {
@@ -60,7 +75,7 @@ impl TorsoConfig {
             TorsoConfig::Lstm(config) => Torso::Lstm(Lstm::new(config, embedding_width, dropout, init)),
             TorsoConfig::Cnn(config) => Torso::Cnn(Cnn::new(config, embedding_width, dropout, init)),
             TorsoConfig::Transformer(config) => {
-                Torso::Transformer(Transformer::new(config, embedding_width, dropout, init))
+                Torso::Transformer(Transformer::new(config, embedding_width, source_width, dropout, init))
             }
             TorsoConfig::Bag(config) => Torso::Bag(Bag::new(config, embedding_width, dropout, init)),
         }
@@ -86,7 +101,7 @@ pub enum Torso {
 
 /// What a torso remembers of the texts it reads token by token.
 #[derive(Clone, Debug)]
-pub enum DecodeState {
+pub enum TorsoState {
     /// The last tokens.
     Mlp(TokenWindow),
     /// For each layer the hidden state: `[batch, width]`.
@@ -123,73 +138,96 @@ impl Torso {
     }
 
     /// For each block of a Transformer what each place attends to: `[batch, heads, time, time]`; of others nothing.
-    pub(crate) fn attention(&self, embedding: &TokenEmbedding, input: &SequenceInput) -> Option<Vec<Tensor<4>>> {
+    pub(crate) fn attention(
+        &self,
+        embedding: &TokenEmbedding,
+        input: &SequenceInput,
+        source: Option<&Conditioning>,
+    ) -> Option<Vec<Tensor<4>>> {
         let Torso::Transformer(transformer) = self else { return None };
-        Some(transformer.attention(embedding.forward(input.tokens.clone(), input.positions.clone())))
+        Some(transformer.attention(vectors(embedding, input, source), source))
+    }
+
+    /// For each attention of the torso's own to a source what it keeps of it; see [`Transformer::memories`].
+    pub(crate) fn memories(&self, encoded: &Tensor<3>) -> Vec<Tensor<3>> {
+        match self {
+            Torso::Transformer(transformer) => transformer.memories(encoded),
+            Torso::Mlp(_) | Torso::Gru(_) | Torso::Lstm(_) | Torso::Cnn(_) | Torso::Bag(_) => Vec::new(),
+        }
     }
 
     /// Features of the states asked about: `[batch, states, width]`.
-    pub(crate) fn forward(&self, embedding: &TokenEmbedding, input: &SequenceInput) -> Tensor<3> {
-        let SequenceInput { tokens, positions, decisions } = input.clone();
+    pub(crate) fn forward(
+        &self,
+        embedding: &TokenEmbedding,
+        input: &SequenceInput,
+        source: Option<&Conditioning>,
+    ) -> Tensor<3> {
+        let SequenceInput { tokens, positions, decisions, .. } = input.clone();
+        let vectors = || vectors(embedding, input, source);
         match self {
             Torso::Mlp(mlp) => mlp.forward(embedding, tokens, positions, decisions),
             Torso::Gru(gru) => {
-                let mut layers = gru.forward(embedding.forward(tokens, positions));
+                let mut layers = gru.forward(vectors());
                 let last = layers.pop().expect("a GRU has at least one layer");
                 at_decisions(last, decisions)
             }
-            Torso::Lstm(lstm) => at_decisions(lstm.forward(embedding.forward(tokens, positions)), decisions),
+            Torso::Lstm(lstm) => at_decisions(lstm.forward(vectors()), decisions),
             Torso::Cnn(cnn) => {
-                let mut layers = cnn.forward(embedding.forward(tokens, positions));
+                let mut layers = cnn.forward(vectors());
                 at_decisions(layers.pop().expect("the output of the last layer"), decisions)
             }
-            Torso::Transformer(transformer) => {
-                at_decisions(transformer.forward(embedding.forward(tokens, positions)), decisions)
-            }
+            Torso::Transformer(transformer) => at_decisions(transformer.forward(vectors(), source), decisions),
             Torso::Bag(bag) => bag.forward(embedding, tokens, positions, decisions),
         }
     }
 
     /// Reads texts up to the one state asked about in each; its features: `[batch, width]`.
-    pub(crate) fn start(&self, embedding: &TokenEmbedding, input: &SequenceInput) -> (DecodeState, Tensor<2>) {
-        let SequenceInput { tokens, positions, decisions } = input.clone();
+    pub(crate) fn start(
+        &self,
+        embedding: &TokenEmbedding,
+        input: &SequenceInput,
+        source: Option<&Conditioning>,
+    ) -> (TorsoState, Tensor<2>) {
+        let SequenceInput { tokens, positions, decisions, .. } = input.clone();
+        let vectors = || vectors(embedding, input, source);
         match self {
             Torso::Mlp(mlp) => {
                 let window = mlp.window(tokens, positions, decisions);
                 let features = mlp.features(embedding, &window);
-                (DecodeState::Mlp(window), features)
+                (TorsoState::Mlp(window), features)
             }
             Torso::Gru(gru) => {
-                let layers = gru.forward(embedding.forward(tokens, positions));
+                let layers = gru.forward(vectors());
                 let hidden: Vec<Tensor<2>> =
                     layers.into_iter().map(|layer| at_decisions(layer, decisions.clone()).squeeze_dim(1)).collect();
                 let features = hidden.last().cloned().expect("a GRU has at least one layer");
-                (DecodeState::Gru(hidden), features)
+                (TorsoState::Gru(hidden), features)
             }
             Torso::Lstm(lstm) => {
                 let last = |layers: Tensor<3>| at_decisions(layers, decisions.clone()).squeeze_dim::<2>(1);
                 let memories: Vec<Memory<2>> = lstm
-                    .memories(embedding.forward(tokens, positions))
+                    .memories(vectors())
                     .into_iter()
                     .map(|memory| Memory { hidden: last(memory.hidden), cell: last(memory.cell) })
                     .collect();
                 let features = memories.last().expect("an LSTM has at least one layer").hidden.clone();
-                (DecodeState::Lstm(memories), features)
+                (TorsoState::Lstm(memories), features)
             }
             Torso::Cnn(cnn) => {
-                let mut layers = cnn.forward(embedding.forward(tokens, positions));
+                let mut layers = cnn.forward(vectors());
                 let history = cnn.history(&layers, decisions.clone());
                 let output = layers.pop().expect("the output of the last layer");
-                (DecodeState::Cnn(history), at_decisions(output, decisions).squeeze_dim(1))
+                (TorsoState::Cnn(history), at_decisions(output, decisions).squeeze_dim(1))
             }
             Torso::Transformer(transformer) => {
-                let (features, blocks) = transformer.start(embedding.forward(tokens, positions));
+                let (features, blocks) = transformer.start(vectors(), source);
                 let cache = transformer.cache(blocks, decisions.clone());
-                (DecodeState::Transformer(cache), at_decisions(features, decisions).squeeze_dim(1))
+                (TorsoState::Transformer(cache), at_decisions(features, decisions).squeeze_dim(1))
             }
             Torso::Bag(bag) => {
                 let (state, features) = bag.start(embedding, tokens, positions, decisions);
-                (DecodeState::Bag(state), features)
+                (TorsoState::Bag(state), features)
             }
         }
     }
@@ -198,14 +236,20 @@ impl Torso {
     ///
     /// # Panics
     /// When `state` is of another torso.
-    pub(crate) fn skip(&self, embedding: &TokenEmbedding, input: &StepInput, state: &mut DecodeState) {
+    pub(crate) fn skip(
+        &self,
+        embedding: &TokenEmbedding,
+        input: &StepInput,
+        state: &mut TorsoState,
+        source: Option<&Conditioning>,
+    ) {
         match (self, state) {
-            (Torso::Mlp(_), DecodeState::Mlp(window)) => window.push(input.tokens.clone(), input.positions.clone()),
-            (Torso::Bag(bag), DecodeState::Bag(state)) => {
+            (Torso::Mlp(_), TorsoState::Mlp(window)) => window.push(input.tokens.clone(), input.positions.clone()),
+            (Torso::Bag(bag), TorsoState::Bag(state)) => {
                 bag.skip(embedding, input.tokens.clone(), input.positions.clone(), state);
             }
             (_, state) => {
-                self.step(embedding, input, state);
+                self.step(embedding, input, state, source);
             }
         }
     }
@@ -214,48 +258,60 @@ impl Torso {
     ///
     /// # Panics
     /// When `state` is of another torso.
-    pub(crate) fn step(&self, embedding: &TokenEmbedding, input: &StepInput, state: &mut DecodeState) -> Tensor<2> {
+    pub(crate) fn step(
+        &self,
+        embedding: &TokenEmbedding,
+        input: &StepInput,
+        state: &mut TorsoState,
+        source: Option<&Conditioning>,
+    ) -> Tensor<2> {
         let StepInput { tokens, positions } = input.clone();
         let vectors = || {
             let (tokens, positions) = (tokens.clone().unsqueeze_dim(1), positions.clone().unsqueeze_dim(1));
-            embedding.forward(tokens, positions).squeeze_dim::<2>(1)
+            let vectors = embedding.forward(tokens, positions).squeeze_dim::<2>(1);
+            match source.and_then(|source| source.summary.clone()) {
+                Some(summary) => vectors + summary,
+                None => vectors,
+            }
         };
         match (self, state) {
-            (Torso::Mlp(mlp), DecodeState::Mlp(window)) => {
+            (Torso::Mlp(mlp), TorsoState::Mlp(window)) => {
                 window.push(tokens.clone(), positions.clone());
                 mlp.features(embedding, window)
             }
-            (Torso::Gru(gru), DecodeState::Gru(hidden)) => gru.step(vectors(), hidden),
-            (Torso::Lstm(lstm), DecodeState::Lstm(memories)) => lstm.step(vectors(), memories),
-            (Torso::Cnn(cnn), DecodeState::Cnn(history)) => cnn.step(vectors(), history),
-            (Torso::Transformer(transformer), DecodeState::Transformer(cache)) => transformer.step(vectors(), cache),
-            (Torso::Bag(bag), DecodeState::Bag(state)) => bag.step(embedding, tokens.clone(), positions.clone(), state),
+            (Torso::Gru(gru), TorsoState::Gru(hidden)) => gru.step(vectors(), hidden),
+            (Torso::Lstm(lstm), TorsoState::Lstm(memories)) => lstm.step(vectors(), memories),
+            (Torso::Cnn(cnn), TorsoState::Cnn(history)) => cnn.step(vectors(), history),
+            (Torso::Transformer(transformer), TorsoState::Transformer(cache)) => {
+                transformer.step(vectors(), cache, source)
+            }
+            (Torso::Bag(bag), TorsoState::Bag(state)) => bag.step(embedding, tokens.clone(), positions.clone(), state),
             _ => panic!("the decode state belongs to another torso"),
         }
     }
 }
 
-impl DecodeState {
+impl TorsoState {
     /// The rows `rows`, in that order.
     pub(crate) fn select(self, rows: Tensor<1, Int>) -> Self {
         match self {
-            DecodeState::Mlp(window) => DecodeState::Mlp(window.select(rows)),
-            DecodeState::Gru(hidden) => {
-                DecodeState::Gru(hidden.into_iter().map(|layer| layer.select(0, rows.clone())).collect())
+            TorsoState::Mlp(window) => TorsoState::Mlp(window.select(rows)),
+            TorsoState::Gru(hidden) => {
+                TorsoState::Gru(hidden.into_iter().map(|layer| layer.select(0, rows.clone())).collect())
             }
-            DecodeState::Lstm(memories) => {
+            TorsoState::Lstm(memories) => {
                 let chosen = |Memory { hidden, cell }: Memory<2>| Memory {
                     hidden: hidden.select(0, rows.clone()),
                     cell: cell.select(0, rows.clone()),
                 };
-                DecodeState::Lstm(memories.into_iter().map(chosen).collect())
+                TorsoState::Lstm(memories.into_iter().map(chosen).collect())
             }
-            DecodeState::Cnn(history) => {
+            TorsoState::Cnn(history) => {
                 let chosen = |layer: History| layer.into_iter().map(|input| input.select(0, rows.clone())).collect();
-                DecodeState::Cnn(history.into_iter().map(chosen).collect())
+                TorsoState::Cnn(history.into_iter().map(chosen).collect())
             }
-            DecodeState::Transformer(cache) => DecodeState::Transformer(cache.select(rows)),
-            DecodeState::Bag(state) => DecodeState::Bag(state.select(rows)),
+            TorsoState::Transformer(cache) => TorsoState::Transformer(cache.select(rows)),
+            TorsoState::Bag(state) => TorsoState::Bag(state.select(rows)),
         }
     }
 
@@ -274,25 +330,32 @@ impl DecodeState {
             one.into_iter().zip(other).map(|(one, other)| both(one, other)).collect()
         }
         match (self, other) {
-            (DecodeState::Mlp(one), DecodeState::Mlp(other)) => DecodeState::Mlp(one.join(other)),
-            (DecodeState::Gru(one), DecodeState::Gru(other)) => DecodeState::Gru(layers(one, other)),
-            (DecodeState::Lstm(one), DecodeState::Lstm(other)) => {
+            (TorsoState::Mlp(one), TorsoState::Mlp(other)) => TorsoState::Mlp(one.join(other)),
+            (TorsoState::Gru(one), TorsoState::Gru(other)) => TorsoState::Gru(layers(one, other)),
+            (TorsoState::Lstm(one), TorsoState::Lstm(other)) => {
                 let pairs = one.into_iter().zip(other);
                 let memory = |(one, other): (Memory<2>, Memory<2>)| Memory {
                     hidden: both(one.hidden, other.hidden),
                     cell: both(one.cell, other.cell),
                 };
-                DecodeState::Lstm(pairs.map(memory).collect())
+                TorsoState::Lstm(pairs.map(memory).collect())
             }
-            (DecodeState::Cnn(one), DecodeState::Cnn(other)) => {
-                DecodeState::Cnn(one.into_iter().zip(other).map(|(one, other)| layers(one, other)).collect())
+            (TorsoState::Cnn(one), TorsoState::Cnn(other)) => {
+                TorsoState::Cnn(one.into_iter().zip(other).map(|(one, other)| layers(one, other)).collect())
             }
-            (DecodeState::Transformer(one), DecodeState::Transformer(other)) => {
-                DecodeState::Transformer(one.join(other))
-            }
-            (DecodeState::Bag(one), DecodeState::Bag(other)) => DecodeState::Bag(one.join(other)),
+            (TorsoState::Transformer(one), TorsoState::Transformer(other)) => TorsoState::Transformer(one.join(other)),
+            (TorsoState::Bag(one), TorsoState::Bag(other)) => TorsoState::Bag(one.join(other)),
             _ => panic!("the decode states belong to different torsos"),
         }
+    }
+}
+
+/// The vectors that a torso reads, with the summary of the source where there is one: `[batch, time, width]`.
+fn vectors(embedding: &TokenEmbedding, input: &SequenceInput, source: Option<&Conditioning>) -> Tensor<3> {
+    let vectors = embedding.forward(input.tokens.clone(), input.positions.clone());
+    match source.and_then(|source| source.summary.clone()) {
+        Some(summary) => vectors + summary.unsqueeze_dim(1),
+        None => vectors,
     }
 }
 

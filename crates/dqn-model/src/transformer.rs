@@ -15,6 +15,7 @@ use crate::fused;
 use crate::init::Init;
 use crate::linear::{Activation, Linear};
 use crate::norm::{layer_norm, normalise};
+use crate::source_attention::{Conditioning, SourceAttention};
 
 /// Size of a Transformer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -47,11 +48,13 @@ impl TransformerConfig {
     }
 }
 
-/// Blocks of causal self-attention, normalised before each part, with rotary positions.
+/// Blocks of self-attention, causal in a torso, normalised before each part, with rotary positions.
 ///
 /// ```text
 /// x <- x + attention(norm(x)),   x <- x + W_2 gelu(W_1 norm(x)),   at the end norm(x)
 /// ```
+///
+/// With a source, attention to it stands between the two.
 ///
 /// Source: Vaswani et al. 2017; Xiong et al. 2020 for the place of the norms; Su et al. 2021 for the positions, which
 /// depend on distances only, so that a text reads the same wherever its context is cut.
@@ -67,6 +70,7 @@ struct Block {
     attention_norm: LayerNorm,
     query_key_value: Linear,
     output: Linear,
+    source: Option<SourceAttention>,
     hidden_norm: LayerNorm,
     up: Linear,
     down: Linear,
@@ -93,6 +97,7 @@ impl Transformer {
     pub(crate) fn new<R: Rng>(
         config: &TransformerConfig,
         n_inputs: usize,
+        source_width: Option<usize>,
         dropout: Option<Dropout>,
         init: &mut Init<'_, R>,
     ) -> Self {
@@ -103,6 +108,7 @@ impl Transformer {
                 attention_norm: layer_norm(width, init.device),
                 query_key_value: Linear::new(width, 3 * width, 3.0, init),
                 output: Linear::new(width, width, 3.0, init),
+                source: source_width.map(|of_source| SourceAttention::new(width, of_source, config.n_heads, init)),
                 hidden_norm: layer_norm(width, init.device),
                 up: Linear::new(width, config.expansion * width, 3.0, init),
                 down: Linear::new(config.expansion * width, width, 3.0, init),
@@ -124,8 +130,23 @@ impl Transformer {
     /// # Shapes
     /// - `inputs`: `[batch, time, n_inputs]`
     /// - returns `[batch, time, width]`
-    pub(crate) fn forward(&self, inputs: Tensor<3>) -> Tensor<3> {
-        self.read(inputs, |_| ())
+    pub(crate) fn forward(&self, inputs: Tensor<3>, source: Option<&Conditioning>) -> Tensor<3> {
+        self.read(inputs, &Reach::Before, source, |_| ())
+    }
+
+    /// Features of all places, each of which attends to all that `mask` does not forbid.
+    ///
+    /// # Shapes
+    /// - `inputs`: `[batch, time, n_inputs]`; `mask`: `[batch, time]`
+    /// - returns `[batch, time, width]`
+    pub(crate) fn forward_whole(&self, inputs: Tensor<3>, mask: Tensor<2>) -> Tensor<3> {
+        self.read(inputs, &Reach::Whole(mask), None, |_| ())
+    }
+
+    /// For each block what its attention to the source keeps of it: `[batch, places, 2 * width]` each.
+    pub(crate) fn memories(&self, encoded: &Tensor<3>) -> Vec<Tensor<3>> {
+        let attentions = self.blocks.iter().filter_map(|block| block.source.as_ref());
+        attentions.map(|attention| attention.memory(encoded.clone())).collect()
     }
 
     /// Features of all places, and for each block the keys and values that later tokens attend to.
@@ -133,9 +154,9 @@ impl Transformer {
     /// # Shapes
     /// - `inputs`: `[batch, time, n_inputs]`
     /// - returns `[batch, time, width]`, and the same each
-    pub(crate) fn start(&self, inputs: Tensor<3>) -> (Tensor<3>, Vec<[Tensor<3>; 2]>) {
+    pub(crate) fn start(&self, inputs: Tensor<3>, source: Option<&Conditioning>) -> (Tensor<3>, Vec<[Tensor<3>; 2]>) {
         let mut blocks = Vec::with_capacity(self.blocks.len());
-        let features = self.read(inputs, |heads: Heads| {
+        let features = self.read(inputs, &Reach::Before, source, |heads: Heads| {
             let [_, key, value] = heads.turned();
             blocks.push([key, value].map(side_by_side));
         });
@@ -143,22 +164,28 @@ impl Transformer {
     }
 
     /// For each block what each place attends to, itself and those before it: `[batch, heads, time, time]`, rows of sum 1.
-    pub(crate) fn attention(&self, inputs: Tensor<3>) -> Vec<Tensor<4>> {
+    pub(crate) fn attention(&self, inputs: Tensor<3>, source: Option<&Conditioning>) -> Vec<Tensor<4>> {
         let mut blocks = Vec::with_capacity(self.blocks.len());
-        self.read(inputs, |heads: Heads| blocks.push(heads.weights()));
+        self.read(inputs, &Reach::Before, source, |heads: Heads| blocks.push(heads.weights(&Reach::Before)));
         blocks
     }
 
     /// Features of all places; `see` is shown the heads of every block.
-    fn read(&self, inputs: Tensor<3>, mut see: impl FnMut(Heads)) -> Tensor<3> {
+    fn read(
+        &self,
+        inputs: Tensor<3>,
+        reach: &Reach,
+        source: Option<&Conditioning>,
+        mut see: impl FnMut(Heads),
+    ) -> Tensor<3> {
         let [batch, time, n_inputs] = inputs.dims();
         let mut rows = self.input.forward(inputs.reshape([batch * time, n_inputs]), Activation::Identity);
         let width = rows.dims()[1];
-        for block in &self.blocks {
+        for (index, block) in self.blocks.iter().enumerate() {
             let heads =
                 Heads { all: block.heads(rows.clone()).reshape([batch, time, 3 * width]), n_heads: block.n_heads };
             see(heads.clone());
-            rows = block.finish(rows, heads.attended().reshape([batch * time, width]));
+            rows = block.finish(rows, heads.attended(reach).reshape([batch * time, width]), index, source);
         }
         normalise(&self.norm, rows).reshape([batch, time, width])
     }
@@ -173,7 +200,7 @@ impl Transformer {
     }
 
     /// Features after one more token: `[batch, n_inputs]` to `[batch, width]`.
-    pub(crate) fn step(&self, input: Tensor<2>, cache: &mut KeyValueCache) -> Tensor<2> {
+    pub(crate) fn step(&self, input: Tensor<2>, cache: &mut KeyValueCache, source: Option<&Conditioning>) -> Tensor<2> {
         let mut rows = self.input.forward(input, Activation::Identity);
         cache.make_room();
         let head_width = rows.dims()[1] / self.blocks[0].n_heads;
@@ -181,10 +208,11 @@ impl Transformer {
         // Keys and values are handed on and back, so that nobody else holds them while the new ones are written.
         let blocks = self.blocks.iter().zip(std::mem::take(&mut cache.blocks));
         cache.blocks = blocks
-            .map(|(block, kept)| {
+            .enumerate()
+            .map(|(index, (block, kept))| {
                 let heads = block.heads(rows.clone());
                 let (gathered, kept) = block.gather(heads, &turn, cache.mask.clone(), kept, cache.n_used);
-                rows = block.finish(rows.clone(), gathered);
+                rows = block.finish(rows.clone(), gathered, index, source);
                 kept
             })
             .collect();
@@ -279,6 +307,7 @@ impl Block {
         Self {
             query_key_value: self.query_key_value.for_acting(),
             output: self.output.for_acting(),
+            source: self.source.map(SourceAttention::for_acting),
             up: self.up.for_acting(),
             down: self.down.for_acting(),
             ..self
@@ -321,13 +350,29 @@ impl Block {
         (gathered.squeeze_dim(1), kept)
     }
 
-    /// What attention gathered and the hidden layer, both added to `rows`.
-    fn finish(&self, rows: Tensor<2>, attended: Tensor<2>) -> Tensor<2> {
+    /// What attention gathered, what this block, of the given index, gathers from the source, and the hidden layer, all
+    /// added to `rows`.
+    fn finish(&self, rows: Tensor<2>, attended: Tensor<2>, index: usize, source: Option<&Conditioning>) -> Tensor<2> {
         let dropout = self.dropout.as_ref();
         let rows = rows + dropped(dropout, self.output.forward(attended, Activation::Identity));
+        let rows = match (&self.source, source) {
+            (Some(attention), Some(source)) => {
+                let gathered = attention.forward(rows.clone(), &source.memories[index], &source.mask);
+                rows + dropped(dropout, gathered)
+            }
+            _ => rows,
+        };
         let hidden = self.up.forward(normalise(&self.hidden_norm, rows.clone()), Activation::Gelu);
         rows + dropped(dropout, self.down.forward(hidden, Activation::Identity))
     }
+}
+
+/// Which places a place attends to.
+enum Reach {
+    /// Itself and those before it.
+    Before,
+    /// All that are not forbidden: `[batch, time]`.
+    Whole(Tensor<2>),
 }
 
 /// Queries, keys and values of whole texts, before their turn.
@@ -357,31 +402,36 @@ impl Heads {
         [turn.apply(query), turn.apply(key), value]
     }
 
-    /// What each place gathers from itself and those before it: `[batch, time, width]`.
-    fn attended(self) -> Tensor<3> {
+    /// What each place gathers from those it attends to: `[batch, time, width]`.
+    fn attended(self, reach: &Reach) -> Tensor<3> {
         #[cfg(feature = "flex")]
-        if fused::can_record(&self.all.device()) {
+        if let Reach::Before = reach
+            && fused::can_record(&self.all.device())
+        {
             return fused::attention(self.all, self.n_heads);
         }
-        self.plain()
+        self.plain(reach)
     }
 
     /// [`Heads::attended`] in plain tensors.
-    fn plain(&self) -> Tensor<3> {
+    fn plain(&self, reach: &Reach) -> Tensor<3> {
         let [query, key, value] = self.turned();
-        let mask = self.mask();
+        let mask = self.mask(reach);
         attend(query, key, value, mask)
     }
 
     /// What each place attends to: `[batch, heads, time, time]`.
-    fn weights(&self) -> Tensor<4> {
+    fn weights(&self, reach: &Reach) -> Tensor<4> {
         let [query, key, _] = self.turned();
-        weights(query, key, self.mask())
+        weights(query, key, self.mask(reach))
     }
 
-    /// [`FORBIDDEN`] for the places after each place, else 0: `[1, 1, time, time]`.
-    fn mask(&self) -> Tensor<4> {
-        let time = self.all.dims()[1];
+    /// [`FORBIDDEN`] for the places a place does not attend to, else 0: `[batch or 1, 1, time or 1, time]`.
+    fn mask(&self, reach: &Reach) -> Tensor<4> {
+        let [batch, time, _] = self.all.dims();
+        if let Reach::Whole(mask) = reach {
+            return mask.clone().reshape([batch, 1, 1, time]);
+        }
         let places = Tensor::<1, Int>::arange(0..time as i64, &self.all.device());
         let later = places.clone().unsqueeze_dim::<2>(0).greater(places.unsqueeze_dim::<2>(1));
         later.float().mul_scalar(FORBIDDEN).reshape([1, 1, time, time])
@@ -453,11 +503,11 @@ mod tests {
         let config = TransformerConfig { width: 12, n_heads: 2, n_layers: 2, expansion: 2 };
         let mut rng = dqn_mdp::Seed(seed).stream("init");
         let mut init = Init { rng: &mut rng, device };
-        let network = Transformer::new(&config, 5, None, &mut init);
+        let network = Transformer::new(&config, 5, None, None, &mut init);
         let mut drawn = |shape: [usize; 2]| init.normal(shape, 1.0).val();
         let mut start = |time: usize, last: [i64; 2]| {
             let inputs = drawn([2, time * 5]).reshape([2, time, 5]);
-            let (_, blocks) = network.start(inputs);
+            let (_, blocks) = network.start(inputs, None);
             network.cache(blocks, Tensor::from_data([[last[0]], [last[1]]], device))
         };
         let (mut cache, shorter) = (start(4, [3, 1]), start(2, [0, 1]));
@@ -467,7 +517,7 @@ mod tests {
                 cache = cache.select(Tensor::from_data([1, 0, 1], device)).join(shorter.clone());
             }
             let n_rows = cache.mask.dims()[0];
-            let found = network.step(drawn([n_rows, 5]), &mut cache);
+            let found = network.step(drawn([n_rows, 5]), &mut cache, None);
             features.extend(found.try_into_vec_as::<f32>().expect("32-bit floats"));
         }
         features
@@ -495,7 +545,11 @@ mod tests {
             let all = layer.plain(inputs.val().reshape([batch * time, n_inputs]), Activation::Identity);
             Heads { all: all.reshape([batch, time, 3 * width]), n_heads }
         };
-        oracle::check(&module, |module| heads(module).attended(), |module| heads(module).plain());
+        oracle::check(
+            &module,
+            |module| heads(module).attended(&Reach::Before),
+            |module| heads(module).plain(&Reach::Before),
+        );
     }
 
     proptest! {

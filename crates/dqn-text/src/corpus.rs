@@ -84,12 +84,7 @@ impl Corpus {
     /// [`TextError::NotUtf8`] with the place of the first wrong byte; [`TextError::Nul`] when the bytes hold a NUL, as
     /// binary files and UTF-16 do; [`TextError::EmptyCorpus`] when nothing but white space is left.
     pub fn from_bytes(origin: &str, bytes: &[u8], config: &CorpusConfig) -> Result<Self, TextError> {
-        let text = std::str::from_utf8(bytes).map_err(|error| not_utf8(origin, bytes, error.valid_up_to()))?;
-        if let Some(offset) = text.find('\0') {
-            let (line, column) = place(&text[..offset]);
-            return Err(TextError::Nul { origin: origin.to_owned(), offset, line, column });
-        }
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n").replace('\r', "\n");
+        let text = plain_text(origin, bytes)?;
         let text = match config.normalization {
             Normalization::None => text,
             Normalization::Nfc => text.nfc().collect(),
@@ -110,6 +105,19 @@ impl Corpus {
             false => Ok(Self { origin: origin.to_owned(), documents }),
         }
     }
+}
+
+/// UTF-8 text without its byte order mark, its lines ended by line feeds.
+///
+/// # Errors
+/// [`TextError::NotUtf8`] and [`TextError::Nul`].
+pub(crate) fn plain_text(origin: &str, bytes: &[u8]) -> Result<String, TextError> {
+    let text = std::str::from_utf8(bytes).map_err(|error| not_utf8(origin, bytes, error.valid_up_to()))?;
+    if let Some(offset) = text.find('\0') {
+        let (line, column) = place(&text[..offset]);
+        return Err(TextError::Nul { origin: origin.to_owned(), offset, line, column });
+    }
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n").replace('\r', "\n"))
 }
 
 fn examples(lines: &[&str], unit: ExampleUnit) -> Vec<String> {

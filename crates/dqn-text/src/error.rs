@@ -148,4 +148,57 @@ pub enum TextError {
         /// What it said.
         message: String,
     },
+    /// A line of a table of pairs has too few columns.
+    #[error("line {line} of {origin} has {found} columns; column {column}, counted from 0, is needed")]
+    PairColumn {
+        /// The file.
+        origin: String,
+        /// The line, counted from 1.
+        line: usize,
+        /// The column asked for, counted from 0.
+        column: usize,
+        /// How many there are.
+        found: usize,
+    },
+    /// One of the two texts of a pair is empty.
+    #[error("line {line} of {origin} has an empty {side}; every pair needs both texts")]
+    EmptyPair {
+        /// The file of the source.
+        origin: String,
+        /// The line, counted from 1.
+        line: usize,
+        /// Which text: "source" or "target".
+        side: &'static str,
+    },
+    /// Two texts that belong together line by line differ in length.
+    #[error("{source_origin} has {n_source} lines and {target_origin} has {n_target}; line by line they belong together")]
+    PairLines {
+        /// The file of the sources.
+        source_origin: String,
+        /// The file of the targets.
+        target_origin: String,
+        /// Lines of the one.
+        n_source: usize,
+        /// Lines of the other.
+        n_target: usize,
+    },
+    /// A file of pairs holds none.
+    #[error("{origin} holds no pairs; at least one is needed")]
+    NoPairs {
+        /// The file.
+        origin: String,
+    },
+    /// There are too few pairs to divide.
+    #[error(
+        "{origin} has {n_texts} distinct texts to divide by; at least {needed} are needed, and some whose other side is \
+         not learned from"
+    )]
+    TooFewPairs {
+        /// The file.
+        origin: String,
+        /// Distinct texts of the side that pairs are divided by.
+        n_texts: usize,
+        /// How many are needed.
+        needed: usize,
+    },
 }

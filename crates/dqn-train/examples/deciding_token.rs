@@ -99,6 +99,6 @@ fn episodes(
     let n_episodes = n_episodes.min(task.environments(1)?[0].n_starts());
     let starts: Vec<Start> = (0..n_episodes).map(Start::Indexed).collect();
     let (policy, mut rng) = (experiment.learned_policies(progress)[0].policy, Seed(0).stream("example"));
-    let mut player = NetworkPlayer::new(network, policy, None, &experiment.positions, &mut rng);
+    let mut player = NetworkPlayer::new(network, policy, None, &experiment.encoder, &mut rng);
     Ok(play(&mut task.environments(n_episodes)?, &starts, &mut player)?)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dqn_core::Prior;
-use dqn_mdp::{ActionId, ActionMask, ActionTable, Environment, MdpError, Start, State, Step, TokenId, Trajectory};
+use dqn_mdp::{ActionId, ActionMask, ActionTable, Environment, MdpError, Start, State, StateRef, Step, Trajectory};
 
 /// Narrows every state to its most probable actions under a prior.
 ///
@@ -21,13 +21,13 @@ impl Candidates {
     }
 
     /// The most probable of the actions that `allowed` leaves after `text`, of equally probable ones the first.
-    pub fn of(&self, text: &[TokenId], allowed: &ActionMask) -> ActionMask {
-        ActionMask::listed(self.most_probable(text, allowed))
+    pub fn of(&self, state: StateRef<'_>, allowed: &ActionMask) -> ActionMask {
+        ActionMask::listed(self.most_probable(state, allowed))
     }
 
-    fn most_probable(&self, text: &[TokenId], allowed: &ActionMask) -> Vec<ActionId> {
+    fn most_probable(&self, state: StateRef<'_>, allowed: &ActionMask) -> Vec<ActionId> {
         let mut log_probs = vec![0.0; self.n_actions];
-        self.prior.log_probs(text, &mut log_probs);
+        self.prior.log_probs(state, &mut log_probs);
         let mut actions: Vec<ActionId> = allowed.iter(self.n_actions).collect();
         if actions.len() > self.top_k {
             let by_rank = |one: &ActionId, other: &ActionId| {
@@ -42,8 +42,7 @@ impl Candidates {
     /// Narrows the states of an episode that others played: the action they took is a candidate whatever its rank.
     pub fn restrict(&self, episode: &mut Trajectory) {
         let narrowed = |(state, allowed): (usize, &ActionMask)| {
-            let end = episode.decisions.get(state).map_or(episode.tokens.len(), |&last| last as usize + 1);
-            let candidates = self.most_probable(&episode.tokens[..end], allowed);
+            let candidates = self.most_probable(episode.state(state), allowed);
             ActionMask::listed(candidates.into_iter().chain(episode.actions.get(state).copied()))
         };
         let allowed = episode.allowed.iter().enumerate().map(narrowed).collect();
@@ -55,18 +54,19 @@ impl Candidates {
 pub(crate) struct OfCandidates<E> {
     pub(crate) inner: E,
     pub(crate) candidates: Arc<Candidates>,
-    text: Vec<TokenId>,
+    state: State,
     allowed: ActionMask,
 }
 
 impl<E: Environment> OfCandidates<E> {
     /// `inner` narrowed to `candidates`.
     pub(crate) fn new(inner: E, candidates: Arc<Candidates>) -> Self {
-        Self { inner, candidates, text: Vec::new(), allowed: ActionMask::All }
+        Self { inner, candidates, state: State::from(Vec::new()), allowed: ActionMask::All }
     }
 
     fn narrow(&mut self) {
-        self.allowed = self.candidates.of(&self.text, &self.inner.allowed());
+        let state = StateRef { tokens: &self.state.tokens, source: self.state.source };
+        self.allowed = self.candidates.of(state, &self.inner.allowed());
     }
 }
 
@@ -81,7 +81,7 @@ impl<E: Environment> Environment for OfCandidates<E> {
 
     fn reset(&mut self, start: Start) -> Result<State, MdpError> {
         let state = self.inner.reset(start)?;
-        self.text.clone_from(&state.tokens);
+        self.state.clone_from(&state);
         self.narrow();
         Ok(state)
     }
@@ -91,7 +91,7 @@ impl<E: Environment> Environment for OfCandidates<E> {
             return Err(MdpError::Forbidden { action });
         }
         let step = self.inner.step(action)?;
-        self.text.extend_from_slice(&step.observed);
+        self.state.tokens.extend_from_slice(&step.observed);
         self.narrow();
         Ok(step)
     }
@@ -104,7 +104,7 @@ impl<E: Environment> Environment for OfCandidates<E> {
 #[cfg(test)]
 mod tests {
     use dqn_env::Generation;
-    use dqn_mdp::Outcome;
+    use dqn_mdp::{Outcome, TokenId};
 
     use super::*;
     use crate::play::{FixedPlayer, play};
@@ -113,9 +113,9 @@ mod tests {
     struct ByLength;
 
     impl Prior for ByLength {
-        fn log_probs(&self, state: &[TokenId], log_probs: &mut [f32]) {
+        fn log_probs(&self, state: StateRef<'_>, log_probs: &mut [f32]) {
             for (action, value) in log_probs.iter_mut().enumerate() {
-                *value = -(action as f32 - state.len() as f32 - 0.1).abs();
+                *value = -(action as f32 - state.tokens.len() as f32 - 0.1).abs();
             }
         }
     }
@@ -132,24 +132,24 @@ mod tests {
     fn the_most_probable_of_the_allowed_actions_are_candidates() {
         let text = [TokenId(2); 3];
         // By falling probability: 3, 4, 2, 5, 1, 0.
-        assert_eq!(candidates(2).of(&text, &ActionMask::All), listed(&[3, 4]));
-        assert_eq!(candidates(4).of(&text, &ActionMask::All), listed(&[2, 3, 4, 5]));
-        assert_eq!(candidates(9).of(&text, &ActionMask::All), listed(&[0, 1, 2, 3, 4, 5]));
-        assert_eq!(candidates(2).of(&text, &ActionMask::all_but(6, &[ActionId(3)])), listed(&[2, 4]));
+        assert_eq!(candidates(2).of(text[..].into(), &ActionMask::All), listed(&[3, 4]));
+        assert_eq!(candidates(4).of(text[..].into(), &ActionMask::All), listed(&[2, 3, 4, 5]));
+        assert_eq!(candidates(9).of(text[..].into(), &ActionMask::All), listed(&[0, 1, 2, 3, 4, 5]));
+        assert_eq!(candidates(2).of(text[..].into(), &ActionMask::all_but(6, &[ActionId(3)])), listed(&[2, 4]));
         struct Indifferent;
         impl Prior for Indifferent {
-            fn log_probs(&self, _state: &[TokenId], log_probs: &mut [f32]) {
+            fn log_probs(&self, _state: StateRef<'_>, log_probs: &mut [f32]) {
                 log_probs.fill(-1.0);
             }
         }
         let equal = Candidates::new(Arc::new(Indifferent), 6, 3);
-        assert_eq!(equal.of(&text, &ActionMask::All), listed(&[0, 1, 2]), "of equal ones the first");
+        assert_eq!(equal.of(text[..].into(), &ActionMask::All), listed(&[0, 1, 2]), "of equal ones the first");
     }
 
     /// Six actions: `<eos>`, four tokens, and one of two tokens.
     fn task() -> Generation {
         let table = ActionTable::of_tokens((3..8).map(TokenId)).with([vec![TokenId(4), TokenId(5)]]);
-        Generation::new(vec![vec![TokenId(4)]].into(), Arc::new(table), 5).unwrap()
+        Generation::new(vec![vec![TokenId(4)].into()].into(), Arc::new(table), 5).unwrap()
     }
 
     #[test]

@@ -15,7 +15,7 @@ use dqn_core::objective::Objective;
 use dqn_core::optimizer::OptimizerConfig;
 use dqn_core::{
     BatchBuilder, Companions, CoreError, Distribution, DqnConfig, DqnLearner, Learner, Progress, QNetwork, Schedule,
-    Window,
+    StateEncoder, Window,
 };
 use dqn_mdp::{ActionId, ActionMask, Outcome, Seed, State, Step, Trajectory};
 use dqn_model::{BagConfig, HeadConfig, NetworkConfig, TextQNetwork, TorsoConfig};
@@ -276,7 +276,7 @@ fn human_texts(task: &Task) -> Result<Vec<Trajectory>, TrainError> {
 
 /// The episode that asks who wrote `text`.
 fn labelled(text: &[TokenId], is_human: bool) -> Trajectory {
-    let mut episode = Trajectory::begin(State { tokens: text.to_vec() }, ActionMask::All);
+    let mut episode = Trajectory::begin(State::from(text.to_vec()), ActionMask::All);
     let answer = Step { reward: 0.0, observed: Vec::new(), outcome: Outcome::Terminated };
     episode.push(ActionId(u32::from(is_human)), &answer, ActionMask::All);
     episode
@@ -300,7 +300,9 @@ impl Classifier {
     ) -> Self {
         let answers = ActionTable::of_tokens([Special::Bos.id(), Special::Eos.id()]);
         let mut rng = seed.stream("init");
-        let sizes = [experiment.vocab().len(), experiment.positions.n_ids()];
+        // It judges the text alone, whatever that is about.
+        let encoder = StateEncoder::from(experiment.encoder.positions.clone());
+        let sizes = encoder.shape(experiment.vocab().len());
         let has_dropout = network.dropout > 0.0;
         let network = network.init(sizes, &answers, Companions::default(), &mut rng, &device.clone().autodiff());
         let config = DqnConfig {
@@ -311,7 +313,8 @@ impl Classifier {
             ..DqnConfig::default()
         };
         // The whole text is read, whatever the policy sees of it.
-        let builder = BatchBuilder { n_actions: answers.len(), context_tokens: 0, ..experiment.batch_builder() };
+        let builder =
+            BatchBuilder { n_actions: answers.len(), context_tokens: 0, encoder, ..experiment.batch_builder() };
         Self { learner: DqnLearner::new(config, network, seed), builder, has_dropout, n_updates: 0 }
     }
 

@@ -219,6 +219,12 @@ pub enum TrainError {
         /// Tokens of a prompt.
         n_prompt_tokens: usize,
     },
+    /// A source has nothing to read.
+    #[error("the source {text:?} has no tokens; there must be at least one")]
+    EmptySource {
+        /// The source.
+        text: String,
+    },
     /// A part of the corpus offers no lines an episode could begin with.
     #[error(
         "the {split} part of the corpus holds no example of more than {n_prompt_lines} lines that begins with known tokens; \
@@ -373,6 +379,7 @@ impl TrainError {
             | TrainError::UnknownBuiltin { .. }
             | TrainError::NoPrompts { .. }
             | TrainError::NoPromptLines { .. }
+            | TrainError::EmptySource { .. }
             | TrainError::NoActions { .. }
             | TrainError::NothingToImitate { .. }
             | TrainError::NoHumanTexts
@@ -422,6 +429,7 @@ impl TrainError {
             | TrainError::OtherNetwork { .. }
             | TrainError::NoPrompts { .. }
             | TrainError::NoPromptLines { .. }
+            | TrainError::EmptySource { .. }
             | TrainError::NoActions { .. }
             | TrainError::NothingToImitate { .. }
             | TrainError::NoHumanTexts

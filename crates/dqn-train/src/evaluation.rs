@@ -10,7 +10,7 @@ use dqn_core::objective::Objective;
 use dqn_core::{Decoding, Policy, Prior, QNetwork, Window};
 use dqn_env::RewardSum;
 use dqn_env::game::{Game, GamePlayer, record};
-use dqn_mdp::{Seed, Start, TokenId, Trajectory};
+use dqn_mdp::{Prompt, Seed, Start, TokenId, Trajectory};
 use dqn_model::TextQNetwork;
 use dqn_score::{Bleu, BleuConfig, NgramIndex, distinct_n, unique_fraction};
 use dqn_text::Special;
@@ -177,7 +177,7 @@ impl<'a> Evaluator<'a> {
         let experiment = self.experiment;
         let mut rng = Seed(experiment.config.evaluation.seed).stream("evaluation");
         let prior = experiment.acting_prior(policy);
-        self.episodes(&mut NetworkPlayer::new(network, policy, prior, &experiment.positions, &mut rng))
+        self.episodes(&mut NetworkPlayer::new(network, policy, prior, &experiment.encoder, &mut rng))
     }
 
     /// What the network is worth under `policy`.
@@ -450,17 +450,16 @@ impl<'a> Evaluator<'a> {
         let Some(prompts) = &self.task.prompts else { return Ok(None) };
         let render = |tokens: &[TokenId]| self.experiment.render(tokens);
         let hypotheses: Vec<String> = episodes.iter().map(|episode| render(&episode.tokens)).collect();
-        let mut rendered: HashMap<&[TokenId], Vec<String>> = HashMap::new();
-        for episode in episodes {
-            let prompt = &episode.start()[1..];
-            rendered
-                .entry(prompt)
-                .or_insert_with(|| prompts.references[prompt].iter().map(|text| render(text)).collect());
+        let mut rendered: HashMap<Prompt, Vec<String>> = HashMap::new();
+        for prompt in episodes.iter().map(Trajectory::prompt) {
+            let references = || match &prompts.written {
+                Some(written) => written[&prompt].clone(),
+                None => prompts.references[&prompt].iter().map(|text| render(text)).collect(),
+            };
+            rendered.entry(prompt.clone()).or_insert_with(references);
         }
-        let references: Vec<Vec<&str>> = episodes
-            .iter()
-            .map(|episode| rendered[&episode.start()[1..]].iter().map(String::as_str).collect())
-            .collect();
+        let references: Vec<Vec<&str>> =
+            episodes.iter().map(|episode| rendered[&episode.prompt()].iter().map(String::as_str).collect()).collect();
         let hypotheses: Vec<&str> = hypotheses.iter().map(String::as_str).collect();
         let config = BleuConfig { tokenize: self.experiment.config.evaluation.bleu_tokenizer, ..BleuConfig::default() };
         let bleu = Bleu::new(config);
@@ -484,7 +483,7 @@ fn mean_score(scores: &[f64]) -> Option<f64> {
 /// Tokens across which a 5-gram does not count as copied: `<unk>`, the ends, and the delimiters of clauses.
 fn ignored_in_copies(experiment: &Experiment) -> Vec<TokenId> {
     let mut ignored = Special::ALL.map(Special::id).to_vec();
-    ignored.extend(experiment.positions.delimiters());
+    ignored.extend(experiment.encoder.positions.delimiters());
     ignored
 }
 

@@ -7,11 +7,11 @@ use std::sync::{Arc, OnceLock};
 use burn::tensor::Device;
 use dqn_core::objective::Objective;
 use dqn_core::policy::Exploration;
-use dqn_core::{BatchBuilder, Decoding, Policy, Prior, Progress, QNetwork, learner};
+use dqn_core::{BatchBuilder, Decoding, Policy, Prior, Progress, QNetwork, StateEncoder, learner};
 use dqn_env::game::{Game, Play, TextGame};
 use dqn_env::reward::LineForm;
-use dqn_env::{EnvironmentConfig, Generation, NextToken, PlayedGame, RewardContext, RewardSum, SelfContained};
-use dqn_mdp::{ActionTable, Environment, PositionEncoder, Seed, Start, TokenId, Trajectory};
+use dqn_env::{EnvironmentConfig, Generation, NextToken, PlayedGame, RewardContext, RewardSum, SelfContained, TranslationConfig};
+use dqn_mdp::{ActionTable, Environment, PositionEncoder, Prompt, Seed, Start, TokenId, Trajectory};
 use dqn_model::{HeadConfig, NetworkConfig, TextQNetwork};
 use dqn_score::{NgramConfig, NgramLm};
 use dqn_text::split::Split;
@@ -28,6 +28,7 @@ use crate::logs::{self, BehaviorData, LogStream, Logs};
 use crate::other_run::{NetworkPrior, OtherRun};
 use crate::play::play;
 use crate::prior::NgramPrior;
+use crate::sourced::{SourceReading, Sourced};
 use crate::responses::{LoggedResponses, Responses};
 use crate::text::{Part, PromptLength, Prompts, TextData};
 use crate::{TrainError, actions, training};
@@ -40,8 +41,8 @@ pub struct Experiment {
     pub text: Option<TextData>,
     /// What may be done.
     pub actions: Arc<ActionTable>,
-    /// Position features of the network.
-    pub positions: PositionEncoder,
+    /// Makes what the network reads of the states.
+    pub encoder: StateEncoder,
     /// The prior policy, where one is configured.
     pub prior: Option<Arc<dyn Prior>>,
     /// blake3 of the parameters taken from other runs, in hexadecimal; empty where none are.
@@ -56,10 +57,18 @@ pub struct Experiment {
     vocab: Vocab,
     reward_context: Option<TextRewards>,
     reward_names: Vec<String>,
+    sourced: Option<SourcedTask>,
     game: Option<GameText>,
     fingerprint: String,
     behavior: OnceLock<BehaviorData>,
     responses: HashMap<Split, LoggedResponses>,
+}
+
+/// What texts are written about, where the task has sources.
+pub(crate) struct SourcedTask {
+    /// What reads a source that a person gives.
+    pub(crate) reader: SourceReading,
+    prompts: HashMap<Split, Prompts>,
 }
 
 /// A game and how its texts become tokens.
@@ -127,6 +136,7 @@ impl Experiment {
                 Self::of_responses(config, tokenizer)?
             }
             (Some(_), _) => Self::over_text(config, tokenizer)?,
+            (None, _) if config.environment.has_sources() => Self::over_text(config, tokenizer)?,
             (None, Some(game)) => Self::of_game(config, game, tokenizer)?,
             (None, None) => Self::without_text(config)?,
         };
@@ -140,8 +150,15 @@ impl Experiment {
     }
 
     fn over_text(config: ExperimentConfig, tokenizer: Option<TextTokenizer>) -> Result<Self, TrainError> {
-        let Some(section) = &config.corpus else { return Self::without_text(config) };
-        let mut text = TextData::read(&config, section, tokenizer)?;
+        let (mut text, sourced) = match (&config.corpus, &config.environment) {
+            (Some(section), _) => (TextData::read(&config, section, tokenizer)?, None),
+            (None, EnvironmentConfig::Translation(translation)) => {
+                let Sourced { text, sources, reader, prompts } =
+                    Sourced::translation(translation, &config.tokenizer, tokenizer)?;
+                (text, Some((sources, SourcedTask { reader, prompts })))
+            }
+            (None, _) => return Self::without_text(config),
+        };
         let vocab = text.tokenizer.vocab().clone();
         let actions = Arc::new(actions::table(&config.actions, &mut text)?);
         let lm = |order: usize, split: Split| -> Result<Arc<NgramLm>, TrainError> {
@@ -164,6 +181,8 @@ impl Experiment {
             }
         }
         let positions = position_encoder(&config.positions, &vocab)?;
+        let (sources, sourced) = sourced.unzip();
+        let encoder = StateEncoder { positions, sources };
         let form = match &config.reward {
             Some(reward) => reward.line_form(&RewardContext::of_tokenizer(&text.tokenizer))?,
             None => None,
@@ -173,7 +192,7 @@ impl Experiment {
             config,
             candidates: None,
             actions,
-            positions,
+            encoder,
             prior,
             others: Vec::new(),
             judge,
@@ -184,6 +203,7 @@ impl Experiment {
             reward_names: Vec::new(),
             fingerprint: text.fingerprint.clone(),
             text: Some(text),
+            sourced,
             game: None,
             behavior: OnceLock::new(),
             responses: HashMap::new(),
@@ -260,13 +280,14 @@ impl Experiment {
 
     fn of_actions(config: ExperimentConfig, vocab: Vocab, actions: ActionTable) -> Result<Self, TrainError> {
         let actions = Arc::new(actions);
-        let positions = position_encoder(&config.positions, &vocab)?;
+        let encoder = position_encoder(&config.positions, &vocab)?.into();
         Ok(Self {
             config,
             candidates: None,
             text: None,
+            sourced: None,
             actions,
-            positions,
+            encoder,
             prior: None,
             others: Vec::new(),
             judge: None,
@@ -293,7 +314,7 @@ impl Experiment {
         if let Some(PriorConfig::Network { run, checkpoint }) = &self.config.prior {
             let other = open(run, *checkpoint)?;
             self.others.push(other.fingerprint);
-            self.prior = Some(Arc::new(NetworkPrior::new(other.network.for_acting(), other.experiment.positions)));
+            self.prior = Some(Arc::new(NetworkPrior::new(other.network.for_acting(), other.experiment.encoder)));
         }
         if let Some(initial) = &self.config.training.initial {
             let other = open(&initial.run, initial.checkpoint)?;
@@ -316,6 +337,11 @@ impl Experiment {
             (None, Some(game)) => Some(&game.tokenizer),
             (None, None) => None,
         }
+    }
+
+    /// What texts are about, where the task has sources.
+    pub(crate) fn sourced(&self) -> Option<&SourcedTask> {
+        self.sourced.as_ref()
     }
 
     /// The game that is played, where one is.
@@ -423,9 +449,17 @@ impl Experiment {
             let logged = Some((Arc::clone(&found.episodes), found.n_left_out));
             return Ok(Task { logged, ..task(kind, found.prompts.clone()) });
         }
+        if let (Some(sourced), EnvironmentConfig::Translation(TranslationConfig { max_tokens, .. })) =
+            (&self.sourced, &self.config.environment)
+        {
+            let kind = TaskKind::Generation { max_tokens: *max_tokens, min_tokens: 0 };
+            let prompts = sourced.prompts.get(&split).cloned();
+            let prompts = prompts.ok_or(TrainError::NoPrompts { split, n_prompt_tokens: 0 })?;
+            return Ok(task(kind, Some(prompts)));
+        }
         Ok(match &self.config.environment {
             environment @ EnvironmentConfig::Generation { n_prompt_tokens, n_prompt_lines, max_tokens, min_tokens } => {
-                let delimiters = self.positions.delimiters();
+                let delimiters = self.encoder.positions.delimiters();
                 let length = prompt_length(environment).unwrap_or(PromptLength::Tokens(*n_prompt_tokens));
                 let prompts = Prompts::of(&part(&self.text)?, length, delimiters);
                 if prompts.prompts.is_empty() {
@@ -448,6 +482,7 @@ impl Experiment {
             | EnvironmentConfig::Memory { .. }
             | EnvironmentConfig::DeepSea { .. }
             | EnvironmentConfig::Responses { .. }
+            | EnvironmentConfig::Translation(_)
             | EnvironmentConfig::Maze(_)
             | EnvironmentConfig::Wordle(_)
             | EnvironmentConfig::RandomWalk(_)
@@ -473,8 +508,8 @@ impl Experiment {
             return Ok(None);
         };
         let continuations = |prompts: &Prompts| {
-            let after = |(prompt, texts): (&Vec<TokenId>, &Vec<Vec<TokenId>>)| {
-                (prompt.clone(), texts.iter().map(|text| text[prompt.len()..].to_vec()).collect())
+            let after = |(prompt, texts): (&Prompt, &Vec<Vec<TokenId>>)| {
+                (prompt.clone(), texts.iter().map(|text| text[prompt.tokens.len()..].to_vec()).collect())
             };
             Arc::new(prompts.references.iter().map(after).collect())
         };
@@ -519,8 +554,8 @@ impl Experiment {
 
     fn random_network_of(&self, shape: &NetworkConfig, device: &Device) -> TextQNetwork {
         let mut rng = Seed(self.config.seed).stream("init");
-        let (n_tokens, n_positions) = (self.vocab.len(), self.positions.n_ids());
-        shape.init([n_tokens, n_positions], &self.actions, self.config.learner.companions(), &mut rng, device)
+        let input = self.encoder.shape(self.vocab.len());
+        shape.init(input, &self.actions, self.config.learner.companions(), &mut rng, device)
     }
 
     /// `network` with a graph and without dropout, to take gradients of what it says.
@@ -536,7 +571,7 @@ impl Experiment {
     /// Turns windows into batches as this experiment's learner wants them.
     pub fn batch_builder(&self) -> BatchBuilder {
         BatchBuilder {
-            positions: self.positions.clone(),
+            encoder: self.encoder.clone(),
             n_actions: self.actions.len(),
             reward_scale: self.config.learner.reward_scale as f32,
             discount: self.config.learner.discount as f32,
@@ -642,9 +677,10 @@ impl Task {
     ///
     /// # Errors
     /// When the prompt leaves no room to write.
-    pub fn with_prompt(mut self, prompt: Vec<TokenId>) -> Result<Self, TrainError> {
+    pub fn with_prompt(mut self, prompt: Prompt) -> Result<Self, TrainError> {
         self.prompts = Some(Prompts {
             references: HashMap::from([(prompt.clone(), Vec::new())]).into(),
+            written: None,
             prompts: [prompt].into(),
         });
         self.environment()?;
@@ -712,9 +748,8 @@ impl Task {
     /// When an environment refuses what people wrote.
     pub fn human_episodes(&self) -> Result<HumanEpisodes, TrainError> {
         if let Some((episodes, n_left_out)) = &self.logged {
-            let is_chosen: HashSet<&[TokenId]> =
-                self.prompts.iter().flat_map(|prompts| prompts.prompts.iter().map(Vec::as_slice)).collect();
-            let chosen = episodes.iter().filter(|episode| is_chosen.contains(&episode.start()[1..]));
+            let is_chosen: HashSet<&Prompt> = self.prompts.iter().flat_map(|prompts| prompts.prompts.iter()).collect();
+            let chosen = episodes.iter().filter(|episode| is_chosen.contains(&episode.prompt()));
             return Ok(HumanEpisodes { episodes: chosen.cloned().collect(), n_left_out: *n_left_out });
         }
         let (TaskKind::Generation { max_tokens, min_tokens }, Some(prompts)) = (&self.environment, &self.prompts)
@@ -730,7 +765,7 @@ impl Task {
             let fitting = texts.iter().filter(|text| (*min_tokens..*max_tokens).contains(&text.len()));
             let written = fitting
                 .into_iter()
-                .find_map(|text| segmenter.segment(&[&text[prompt.len()..], &[Special::Eos.id()]].concat()));
+                .find_map(|text| segmenter.segment(&[&text[prompt.tokens.len()..], &[Special::Eos.id()]].concat()));
             match written {
                 Some(actions) => {
                     let mut player = crate::play::FixedPlayer::new(actions);
@@ -782,6 +817,7 @@ fn prompt_length(environment: &EnvironmentConfig) -> Option<PromptLength> {
     match *environment {
         EnvironmentConfig::Generation { n_prompt_lines: Some(n_lines), .. } => Some(PromptLength::Lines(n_lines)),
         EnvironmentConfig::Generation { n_prompt_tokens, .. } => Some(PromptLength::Tokens(n_prompt_tokens)),
+        EnvironmentConfig::Translation(_) => Some(PromptLength::Tokens(0)),
         _ => None,
     }
 }

@@ -71,7 +71,7 @@ pub fn generate(
 ) -> Result<Vec<Generated>, TrainError> {
     let mut task = experiment.task(Split::Test)?.distinct(usize::MAX, Seed(experiment.config.evaluation.seed));
     if let Some(prompt) = &request.prompt {
-        task = task.with_prompt(encode_prompt(experiment, prompt)?)?;
+        task = task.with_prompt(encode_prompt(experiment, prompt)?.into())?;
     }
     let temperature = match (request.temperature, experiment.config.exploration.policy(progress)) {
         (Some(temperature), _) => temperature,
@@ -89,7 +89,7 @@ pub fn generate(
     let mut rng = Seed(request.seed).stream("generate");
     let prior = experiment.acting_prior(policy);
     let network = &network.clone().decoding(experiment.decoding());
-    let mut player = NetworkPlayer::new(network, policy, prior, &experiment.positions, &mut rng);
+    let mut player = NetworkPlayer::new(network, policy, prior, &experiment.encoder, &mut rng);
     let mut episodes = match request.strategy {
         Strategy::Beam { width } => {
             beam_search(&mut environments[0], &mut player, temperature, width.max(request.n), request.n)?
@@ -199,12 +199,7 @@ impl Candidate {
 }
 
 fn views(beam: &[Candidate]) -> Vec<View<'_>> {
-    beam.iter()
-        .map(|Candidate { episode, .. }| View {
-            text: &episode.tokens,
-            allowed: episode.allowed.last().expect("a state has a mask"),
-        })
-        .collect()
+    beam.iter().map(|candidate| View::of(&candidate.episode)).collect()
 }
 
 /// The unfinished or finished episode that `actions` lead to from the first start.

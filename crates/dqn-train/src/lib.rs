@@ -25,6 +25,7 @@ pub mod play;
 mod prior;
 pub mod report;
 mod responses;
+mod sourced;
 pub mod run;
 pub mod runner;
 pub mod seeds;

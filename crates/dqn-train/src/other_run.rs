@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use burn::tensor::Device;
 use burn::tensor::activation::log_softmax;
-use burn::tensor::{Device, Int, Tensor, TensorData};
 use dqn_core::batch::FORBIDDEN;
-use dqn_core::{CoreError, Prior, QNetwork, SequenceInput, learner};
-use dqn_mdp::{ActionTable, PositionEncoder, TokenId};
+use dqn_core::{CoreError, Prior, QNetwork, StateEncoder, learner};
+use dqn_mdp::{ActionTable, StateRef};
 use dqn_model::{NetworkConfig, TextQNetwork};
 use dqn_text::Vocab;
 
@@ -78,9 +78,11 @@ impl OtherRun {
             return learner::load_parameters(network, learner::ONLINE, &self.parts).map_err(fault);
         }
         let own = &self.experiment.config.network;
-        let reads = |shape: &NetworkConfig| (shape.embedding_width, shape.torso.clone(), shape.layer_norm);
+        let reads = |shape: &NetworkConfig| {
+            (shape.embedding_width, shape.encoder.clone(), shape.torso.clone(), shape.layer_norm)
+        };
         if reads(own) != reads(shape) {
-            let message = "embedding_width, torso and layer_norm must be the same".to_owned();
+            let message = "embedding_width, encoder, torso and layer_norm must be the same".to_owned();
             return Err(fault(CoreError::Unfit { part: learner::ONLINE.to_owned(), message }));
         }
         let other = self.experiment.random_network(&network.device());
@@ -92,23 +94,23 @@ impl OtherRun {
 /// A Q-network as a language model: `softmax(Q)` over all actions.
 pub(crate) struct NetworkPrior {
     network: TextQNetwork,
-    positions: PositionEncoder,
+    encoder: StateEncoder,
 }
 
 impl NetworkPrior {
-    pub(crate) fn new(network: TextQNetwork, positions: PositionEncoder) -> Self {
-        Self { network, positions }
+    pub(crate) fn new(network: TextQNetwork, encoder: StateEncoder) -> Self {
+        Self { network, encoder }
     }
 }
 
 impl Prior for NetworkPrior {
-    fn log_probs(&self, state: &[TokenId], log_probs: &mut [f32]) {
+    fn log_probs(&self, state: StateRef<'_>, log_probs: &mut [f32]) {
         self.log_probs_of(&[state], vec![log_probs]);
     }
 
-    fn log_probs_of(&self, states: &[&[TokenId]], log_probs: Vec<&mut [f32]>) {
+    fn log_probs_of(&self, states: &[StateRef<'_>], log_probs: Vec<&mut [f32]>) {
         let episodes = episodes(states);
-        let input = input(&episodes, &self.positions, &self.network.device());
+        let input = self.encoder.input(&episodes, &self.network.device());
         let values = self.network.q_values(self.network.features(&input));
         let [_, n_states, n_actions] = values.dims();
         let values = log_softmax(values, 2).clamp_min(FORBIDDEN);
@@ -121,64 +123,40 @@ impl Prior for NetworkPrior {
     }
 }
 
-/// The states in groups of which each begins the next.
-fn episodes<'a, 'b>(states: &'b [&'a [TokenId]]) -> Vec<&'b [&'a [TokenId]]> {
-    states.chunk_by(|state, next| next.starts_with(state)).collect()
-}
-
-/// One row for each episode, which asks for all its states.
-fn input(episodes: &[&[&[TokenId]]], positions: &PositionEncoder, device: &Device) -> SequenceInput {
-    let text = |states: &[&'_ [TokenId]]| states.last().map_or(0, |text| text.len());
-    let n_tokens = episodes.iter().map(|states| text(states)).max().unwrap_or(0);
-    let n_states = episodes.iter().map(|states| states.len()).max().unwrap_or(0);
-    let rows = episodes.len();
-    let (mut tokens, mut places) = (vec![0_i64; rows * n_tokens], vec![0_i64; rows * n_tokens]);
-    let mut decisions = vec![0_i64; rows * n_states];
-    for (row, states) in episodes.iter().enumerate() {
-        let text = states.last().expect("a group has a state");
-        for (index, (token, place)) in text.iter().zip(positions.ids(text)).enumerate() {
-            tokens[row * n_tokens + index] = i64::from(token.0);
-            places[row * n_tokens + index] = i64::from(place);
-        }
-        for (index, state) in states.iter().enumerate() {
-            decisions[row * n_states + index] = state.len() as i64 - 1;
-        }
-    }
-    let matrix = |values, width| Tensor::<2, Int>::from_data(TensorData::new(values, [rows, width]), device);
-    SequenceInput {
-        tokens: matrix(tokens, n_tokens),
-        positions: matrix(places, n_tokens),
-        decisions: matrix(decisions, n_states),
-    }
+/// The states in groups of which each precedes the next.
+fn episodes<'a, 'b>(states: &'b [StateRef<'a>]) -> Vec<&'b [StateRef<'a>]> {
+    states.chunk_by(|state, next| state.precedes(next)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use dqn_core::Companions;
-    use dqn_mdp::Seed;
+    use dqn_mdp::{PositionEncoder, Seed, TokenId};
 
     use super::*;
 
     #[test]
     fn states_are_answered_together_as_they_are_alone() {
         let device = Device::flex();
+        let encoder = StateEncoder::from(PositionEncoder::None);
         let network = NetworkConfig::default().init(
-            [9, 1],
+            encoder.shape(9),
             &ActionTable::of_tokens((0..6).map(TokenId)),
             Companions::default(),
             &mut Seed(1).stream("init"),
             &device,
         );
-        let prior = NetworkPrior::new(network, PositionEncoder::None);
+        let prior = NetworkPrior::new(network, encoder);
         let text: Vec<TokenId> = [2, 4, 5, 6, 4, 8].map(TokenId).to_vec();
         let other: Vec<TokenId> = [2, 7, 5].map(TokenId).to_vec();
-        let states = [&text[..1], &text[..2], &text[..6], &other[..2], &other[..3]];
+        let states: [StateRef<'_>; 5] =
+            [&text[..1], &text[..2], &text[..6], &other[..2], &other[..3]].map(StateRef::from);
         assert_eq!(episodes(&states).iter().map(|states| states.len()).collect::<Vec<_>>(), [3, 2]);
         let mut together = vec![vec![0.0; 6]; states.len()];
         prior.log_probs_of(&states, together.iter_mut().map(Vec::as_mut_slice).collect());
         for (state, together) in states.iter().zip(&together) {
             let mut alone = vec![0.0; 6];
-            prior.log_probs(state, &mut alone);
+            prior.log_probs(*state, &mut alone);
             let total: f32 = alone.iter().map(|value| value.exp()).sum();
             assert!((total - 1.0).abs() < 1e-5, "the probabilities sum to {total}");
             for (alone, together) in alone.iter().zip(together) {

@@ -2,8 +2,8 @@
 
 use burn::tensor::{Int, Tensor, TensorData};
 use dqn_core::policy::preferences;
-use dqn_core::{Policy, Prior, QNetwork, SequenceInput, StepInput};
-use dqn_mdp::{ActionId, ActionMask, Environment, MdpError, Position, PositionEncoder, Start, TokenId, Trajectory};
+use dqn_core::{Policy, Prior, QNetwork, StateEncoder, StepInput};
+use dqn_mdp::{ActionId, ActionMask, Environment, MdpError, Position, SourceId, Start, StateRef, TokenId, Trajectory};
 use rand_chacha::ChaCha8Rng;
 
 /// What a player sees of an episode.
@@ -11,8 +11,23 @@ use rand_chacha::ChaCha8Rng;
 pub struct View<'a> {
     /// The text so far.
     pub text: &'a [TokenId],
+    /// What it is about, where the task has sources.
+    pub source: Option<SourceId>,
     /// The actions it allows.
     pub allowed: &'a ActionMask,
+}
+
+impl<'a> View<'a> {
+    /// What is seen at the end of an episode so far.
+    pub fn of(episode: &'a Trajectory) -> Self {
+        let allowed = episode.allowed.last().expect("a state has a mask");
+        Self { text: &episode.tokens, source: episode.source, allowed }
+    }
+
+    /// The state.
+    pub fn state(&self) -> StateRef<'a> {
+        StateRef { tokens: self.text, source: self.source }
+    }
 }
 
 /// Someone who plays several episodes at once.
@@ -43,13 +58,7 @@ pub fn play(
     let mut running: Vec<usize> = (0..episodes.len()).collect();
     let mut kept: Option<Vec<usize>> = None;
     while !running.is_empty() {
-        let views: Vec<View<'_>> = running
-            .iter()
-            .map(|&index| {
-                let episode = &episodes[index];
-                View { text: &episode.tokens, allowed: episode.allowed.last().expect("a state has a mask") }
-            })
-            .collect();
+        let views: Vec<View<'_>> = running.iter().map(|&index| View::of(&episodes[index])).collect();
         let actions = player.choose(&views, kept.as_deref());
         for (&index, action) in running.iter().zip(actions) {
             let step = environments[index].step(action)?;
@@ -67,7 +76,7 @@ pub struct NetworkPlayer<'a, N: QNetwork> {
     network: &'a N,
     policy: Policy,
     prior: Option<&'a dyn Prior>,
-    positions: &'a PositionEncoder,
+    encoder: &'a StateEncoder,
     rng: &'a mut ChaCha8Rng,
     memory: Option<Memory<N::DecodeState>>,
     scratch: Vec<f32>,
@@ -86,10 +95,10 @@ impl<'a, N: QNetwork> NetworkPlayer<'a, N> {
         network: &'a N,
         policy: Policy,
         prior: Option<&'a dyn Prior>,
-        positions: &'a PositionEncoder,
+        encoder: &'a StateEncoder,
         rng: &'a mut ChaCha8Rng,
     ) -> Self {
-        Self { network, policy, prior, positions, rng, memory: None, scratch: Vec::new() }
+        Self { network, policy, prior, encoder, rng, memory: None, scratch: Vec::new() }
     }
 
     /// Log-probabilities of all actions under the Boltzmann policy, one row an episode.
@@ -123,12 +132,14 @@ impl<'a, N: QNetwork> NetworkPlayer<'a, N> {
     }
 
     fn start(&mut self, episodes: &[View<'_>]) -> Tensor<2> {
-        let input = sequence_input(episodes.iter().map(|view| view.text), self.positions, &self.network.device());
+        let states: Vec<StateRef<'_>> = episodes.iter().map(View::state).collect();
+        let rows: Vec<&[StateRef<'_>]> = states.chunks(1).collect();
+        let input = self.encoder.input(&rows, &self.network.device());
         let (state, q) = self.network.start(&input);
         let place = |view: &View<'_>| {
             let mut position = Position::default();
             view.text.iter().for_each(|&token| {
-                self.positions.push(&mut position, token);
+                self.encoder.positions.push(&mut position, token);
             });
             position
         };
@@ -173,8 +184,9 @@ impl<'a, N: QNetwork> NetworkPlayer<'a, N> {
             let reading = &order[..n_reading];
             let tokens: Vec<TokenId> =
                 reading.iter().map(|&index| episodes[index].text[episodes[index].text.len() - back]).collect();
-            let place =
-                |(&index, &token): (&usize, &TokenId)| self.positions.push(&mut positions[index], token) as usize;
+            let place = |(&index, &token): (&usize, &TokenId)| {
+                self.encoder.positions.push(&mut positions[index], token) as usize
+            };
             let places = rows(reading.iter().zip(&tokens).map(place).collect());
             let tokens = rows(tokens.iter().map(|token| token.index()).collect());
             let state = state.as_mut().expect("the longest stretch is read from its beginning");
@@ -215,35 +227,10 @@ impl<N: QNetwork> Player for NetworkPlayer<'_, N> {
 /// What the prior, where there is one, says of all actions in each episode.
 fn log_priors(prior: Option<&dyn Prior>, episodes: &[View<'_>], n_actions: usize) -> Vec<Vec<f32>> {
     let Some(prior) = prior else { return Vec::new() };
-    let texts: Vec<&[TokenId]> = episodes.iter().map(|view| view.text).collect();
-    let mut rows = vec![vec![0.0; n_actions]; texts.len()];
-    prior.log_probs_of(&texts, rows.iter_mut().map(Vec::as_mut_slice).collect());
+    let states: Vec<StateRef<'_>> = episodes.iter().map(View::state).collect();
+    let mut rows = vec![vec![0.0; n_actions]; states.len()];
+    prior.log_probs_of(&states, rows.iter_mut().map(Vec::as_mut_slice).collect());
     rows
-}
-
-/// The input that asks for the last state of each text.
-///
-/// # Shapes
-/// - returns `[batch, time]` padded on the right, with `decisions` of `[batch, 1]`
-pub fn sequence_input<'a>(
-    texts: impl Iterator<Item = &'a [TokenId]> + Clone,
-    positions: &PositionEncoder,
-    device: &burn::tensor::Device,
-) -> SequenceInput {
-    let rows = texts.clone().count();
-    let time = texts.clone().map(<[TokenId]>::len).max().unwrap_or(0);
-    let mut tokens = vec![0_i64; rows * time];
-    let mut places = vec![0_i64; rows * time];
-    let mut decisions = vec![0_i64; rows];
-    for (row, text) in texts.enumerate() {
-        for (index, (token, place)) in text.iter().zip(positions.ids(text)).enumerate() {
-            tokens[row * time + index] = i64::from(token.0);
-            places[row * time + index] = i64::from(place);
-        }
-        decisions[row] = text.len() as i64 - 1;
-    }
-    let matrix = |values, width| Tensor::<2, Int>::from_data(TensorData::new(values, [rows, width]), device);
-    SequenceInput { tokens: matrix(tokens, time), positions: matrix(places, time), decisions: matrix(decisions, 1) }
 }
 
 /// Tells the actions that a prescribed form leaves open, out of those an episode allows.
@@ -300,7 +287,7 @@ impl Player for FixedPlayer {
 #[cfg(test)]
 mod tests {
     use dqn_core::Companions;
-    use dqn_mdp::{ActionTable, Seed};
+    use dqn_mdp::{ActionTable, PositionEncoder, Seed};
     use dqn_model::{
         CnnConfig, GruConfig, LstmConfig, MlpConfig, NetworkConfig, TextQNetwork, TorsoConfig, TransformerConfig,
     };
@@ -312,7 +299,7 @@ mod tests {
         let config = NetworkConfig { embedding_width: 6, torso, ..NetworkConfig::default() };
         let actions = ActionTable::of_tokens((3..9).map(TokenId));
         config.init(
-            [12, encoder().n_ids()],
+            encoder().shape(12),
             &actions,
             Companions::default(),
             &mut Seed(3).stream("init"),
@@ -320,18 +307,18 @@ mod tests {
         )
     }
 
-    fn encoder() -> PositionEncoder {
-        PositionEncoder::Clauses { delimiters: vec![TokenId(4)], max_clauses: 2, max_length: 4 }
+    fn encoder() -> StateEncoder {
+        PositionEncoder::Clauses { delimiters: vec![TokenId(4)], max_clauses: 2, max_length: 4 }.into()
     }
 
     /// What the Boltzmann policy makes of texts that it reads from their beginning.
     fn anew(network: &TextQNetwork, texts: &[Vec<TokenId>]) -> Vec<Vec<f64>> {
-        let (positions, mut rng) = (encoder(), Seed(1).stream("test"));
-        NetworkPlayer::new(network, Policy::Greedy, None, &positions, &mut rng).log_probs(&views(texts), None, 0.01)
+        let (encoder, mut rng) = (encoder(), Seed(1).stream("test"));
+        NetworkPlayer::new(network, Policy::Greedy, None, &encoder, &mut rng).log_probs(&views(texts), None, 0.01)
     }
 
     fn views(texts: &[Vec<TokenId>]) -> Vec<View<'_>> {
-        texts.iter().map(|text| View { text, allowed: &ActionMask::All }).collect()
+        texts.iter().map(|text| View { text, source: None, allowed: &ActionMask::All }).collect()
     }
 
     proptest! {
@@ -352,8 +339,8 @@ mod tests {
             let begun = |text: &Vec<u32>| [2].iter().chain(text).copied().map(TokenId).collect::<Vec<_>>();
             for torso in torsos {
                 let network = network(torso);
-                let (positions, mut rng) = (encoder(), Seed(1).stream("test"));
-                let mut player = NetworkPlayer::new(&network, Policy::Greedy, None, &positions, &mut rng);
+                let (encoder, mut rng) = (encoder(), Seed(1).stream("test"));
+                let mut player = NetworkPlayer::new(&network, Policy::Greedy, None, &encoder, &mut rng);
                 let mut texts: Vec<Vec<TokenId>> = texts.iter().map(begun).collect();
                 player.log_probs(&views(&texts), None, 0.01);
                 for round in &rounds {

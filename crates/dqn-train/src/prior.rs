@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use dqn_core::Prior;
 use dqn_core::batch::FORBIDDEN;
-use dqn_mdp::{ActionTable, TokenId};
+use dqn_mdp::{ActionTable, StateRef, TokenId};
 use dqn_score::NgramLm;
 
 /// An n-gram language model as a policy over the actions of a task.
@@ -69,7 +69,7 @@ impl NgramPrior {
 }
 
 impl Prior for NgramPrior {
-    fn log_probs(&self, state: &[TokenId], log_probs: &mut [f32]) {
+    fn log_probs(&self, StateRef { tokens: state, .. }: StateRef<'_>, log_probs: &mut [f32]) {
         let key = self.lm.context_key(state);
         let cached = self.rows.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
         let row = cached.unwrap_or_else(|| {
@@ -110,7 +110,7 @@ mod tests {
                 };
                 let weights: Vec<f64> = table.iter().map(|(_, tokens)| log_prob(tokens).exp()).collect();
                 let mut found = vec![0.0; table.len()];
-                prior.log_probs(&state, &mut found);
+                prior.log_probs(state[..].into(), &mut found);
                 for (found, weight) in found.iter().zip(&weights) {
                     let expected = (weight / weights.iter().sum::<f64>()).ln();
                     assert!((f64::from(*found) - expected).abs() < 1e-4, "{found} instead of {expected}");

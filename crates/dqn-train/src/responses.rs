@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use dqn_env::log::{LogProblem, LogReader, LogTranslator, LoggedEpisode, OnFault};
-use dqn_mdp::{ActionTable, Seed, TokenId, Trajectory};
+use dqn_mdp::{ActionTable, Prompt, Seed, TokenId, Trajectory};
 use dqn_text::split::{Split, SplitConfig};
 use dqn_text::tokenizer::TextTokenizer;
 use dqn_text::{Special, Tokenizer};
@@ -118,7 +118,7 @@ impl Responses {
         let translator = LogTranslator::new(tokenizer, actions);
         let mut found = LoggedResponses::default();
         let (mut episodes, mut prompts) = (Vec::new(), Vec::new());
-        let mut references: HashMap<Vec<TokenId>, Vec<Vec<TokenId>>> = HashMap::new();
+        let mut references: HashMap<Prompt, Vec<Vec<TokenId>>> = HashMap::new();
         for response in self.parts.get(&split).map(Vec::as_slice).unwrap_or_default() {
             let prompt = tokenizer.encode(&response.prompt)?;
             let is_known = !tokenizer.encode(&response.response)?.contains(&Special::Unk.id());
@@ -134,13 +134,19 @@ impl Responses {
             let written: Vec<TokenId> =
                 episode.written().iter().copied().filter(|&token| token != Special::Eos.id()).collect();
             found.longest_prompt = found.longest_prompt.max(prompt.len());
-            references.entry(prompt.clone()).or_default().push([prompt.clone(), written].concat());
+            let text = [prompt.as_slice(), &written].concat();
+            let prompt = Prompt::from(prompt);
+            references.entry(prompt.clone()).or_default().push(text);
             prompts.push(prompt);
             episodes.push(episode);
         }
         found.episodes = episodes.into();
         found.prompts =
-            (!prompts.is_empty()).then(|| Prompts { prompts: prompts.into(), references: Arc::new(references) });
+            (!prompts.is_empty()).then(|| Prompts {
+                prompts: prompts.into(),
+                references: Arc::new(references),
+                written: None,
+            });
         Ok(found)
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use dqn_mdp::{Seed, TokenId};
+use dqn_mdp::{Prompt, Seed, TokenId};
 use dqn_text::corpus::Corpus;
 use dqn_text::split::{Split, Splits};
 use dqn_text::tokenizer::TextTokenizer;
@@ -187,10 +187,12 @@ pub(crate) fn read_source(source: &CorpusSource) -> Result<(String, Vec<u8>), Tr
 /// The beginnings of texts that episodes start from, and how people went on from them.
 #[derive(Clone, Debug)]
 pub struct Prompts {
-    /// Tokens after `<bos>`, one entry a start.
-    pub prompts: Arc<[Vec<TokenId>]>,
-    /// For each distinct prompt the examples that begin with it.
-    pub references: Arc<HashMap<Vec<TokenId>, Vec<Vec<TokenId>>>>,
+    /// One entry a start.
+    pub prompts: Arc<[Prompt]>,
+    /// For each distinct prompt the examples that begin with its tokens, without `<bos>` and `<eos>`.
+    pub references: Arc<HashMap<Prompt, Vec<Vec<TokenId>>>>,
+    /// The same texts as people wrote them, where tokens need not say all of it.
+    pub written: Option<Arc<HashMap<Prompt, Vec<String>>>>,
 }
 
 impl Prompts {
@@ -204,25 +206,25 @@ impl Prompts {
             PromptLength::Lines(_) => &[],
         };
         let mut prompts = Vec::new();
-        let mut references: HashMap<Vec<TokenId>, Vec<Vec<TokenId>>> = HashMap::new();
+        let mut references: HashMap<Prompt, Vec<Vec<TokenId>>> = HashMap::new();
         for (example, n_tokens) in part.with_prompts(length) {
             let clean = |token: &TokenId| *token != Special::Unk.id() && !excluded.contains(token);
             if example.len() > n_tokens + 1 && example[..n_tokens].iter().all(clean) {
-                let prompt = example[..n_tokens].to_vec();
+                let prompt = Prompt::from(example[..n_tokens].to_vec());
                 references.entry(prompt.clone()).or_default().push(example.clone());
                 prompts.push(prompt);
             }
         }
-        Self { prompts: prompts.into(), references: Arc::new(references) }
+        Self { prompts: prompts.into(), references: Arc::new(references), written: None }
     }
 
     /// Each distinct prompt once, in an order drawn with `seed`, at most `most` of them.
     pub fn distinct(&self, most: usize, seed: Seed) -> Self {
-        let mut prompts: Vec<Vec<TokenId>> = self.references.keys().cloned().collect();
+        let mut prompts: Vec<Prompt> = self.references.keys().cloned().collect();
         prompts.sort();
         prompts.shuffle(&mut seed.stream("prompts"));
         prompts.truncate(most);
-        Self { prompts: prompts.into(), references: Arc::clone(&self.references) }
+        Self { prompts: prompts.into(), references: Arc::clone(&self.references), written: self.written.clone() }
     }
 }
 
@@ -251,7 +253,7 @@ mod tests {
             let lines: Vec<String> = part.lines().map(|line| tokenizer.decode(line)).collect();
             assert_eq!(lines, expected);
             let prompts = |length| -> Vec<String> {
-                Prompts::of(&part, length, &[]).prompts.iter().map(|prompt| tokenizer.decode(prompt)).collect()
+                Prompts::of(&part, length, &[]).prompts.iter().map(|prompt| tokenizer.decode(&prompt.tokens)).collect()
             };
             assert_eq!(prompts(PromptLength::Lines(1)), [expected[0], expected[4]]);
             assert_eq!(

@@ -221,7 +221,7 @@ impl<'a> Training<'a> {
         let rng = streams.stream("behavior");
         let noisy = noise.map(|noise| self.acting.clone().with_noise(Some(noise)).for_acting());
         let network = noisy.as_ref().unwrap_or(&self.acting);
-        let mut player = NetworkPlayer::new(network, policy, prior, &self.experiment.positions, rng);
+        let mut player = NetworkPlayer::new(network, policy, prior, &self.experiment.encoder, rng);
         let mut episodes = play(&mut self.environments, &starts, &mut player)?;
         if let Some(reward) = &mut self.reward {
             reward.judge(&mut episodes)?;
@@ -354,7 +354,7 @@ mod tests {
     #[test]
     fn the_best_episodes_are_kept_in_their_order() {
         let episode = |reward: f32| {
-            let mut episode = Trajectory::begin(State { tokens: vec![TokenId(2)] }, ActionMask::All);
+            let mut episode = Trajectory::begin(State::from(vec![TokenId(2)]), ActionMask::All);
             let step = Step { reward, observed: vec![TokenId(4)], outcome: Outcome::Terminated };
             episode.push(ActionId(0), &step, ActionMask::All);
             episode

@@ -80,7 +80,7 @@ fn candidates_bind_what_is_played_and_hold_what_people_wrote() {
             assert!(allowed.allows(action));
             assert!(allowed.count(n_actions) <= 7);
             let mut log_probs = vec![0.0; n_actions];
-            prior.log_probs(&episode.tokens[..=episode.decisions[state] as usize], &mut log_probs);
+            prior.log_probs(episode.state(state), &mut log_probs);
             let least = allowed.iter(n_actions).map(|action| log_probs[action.index()]).fold(0.0, f32::min);
             let room = MAX_TOKENS + 1 - (episode.decisions[state] as usize + 1);
             let fits = |action: &usize| experiment.actions.tokens(dqn_mdp::ActionId(*action as u32)).len() <= room;
@@ -122,13 +122,13 @@ fn perplexity_counts_tokens_whatever_the_actions() {
     assert!(human.iter().any(|episode| episode.written().len() > episode.len()), "no phrase was taken");
     let mut rng = Seed(0).stream("test");
     let prior = experiment.acting_prior(BOLTZMANN);
-    let mut player = NetworkPlayer::new(&network, BOLTZMANN, prior, &experiment.positions, &mut rng);
+    let mut player = NetworkPlayer::new(&network, BOLTZMANN, prior, &experiment.encoder, &mut rng);
     let (mut nll, mut n_tokens) = (0.0, 0);
     for episode in &human {
         n_tokens += episode.tokens.len() - episode.n_start_tokens;
         for (state, action) in episode.actions.iter().enumerate() {
             let text = &episode.tokens[..=episode.decisions[state] as usize];
-            let view = View { text, allowed: &episode.allowed[state] };
+            let view = View { text, source: None, allowed: &episode.allowed[state] };
             nll -= player.log_probs(&[view], None, 0.5)[0][action.index()];
         }
     }

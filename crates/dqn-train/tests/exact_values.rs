@@ -6,10 +6,9 @@
 use burn::tensor::Device;
 use dqn_core::QNetwork;
 use dqn_env::{ProbeName, Tabular, TabularName};
-use dqn_mdp::{ActionId, PositionEncoder};
+use dqn_mdp::{ActionId, StateRef};
 use dqn_train::config::ExperimentConfig;
 use dqn_train::experiment::Experiment;
-use dqn_train::play::sequence_input;
 use dqn_train::training::Training;
 
 /// A learner of small tables: `environment` names the task, `learner` adds to its settings and `network` to those of the
@@ -58,7 +57,8 @@ fn learned(experiment: &Experiment, table: &Tabular) -> Vec<f64> {
         training.round().unwrap();
     }
     let states: Vec<_> = (0..table.n_states()).map(|index| table.state(index).tokens).collect();
-    let input = sequence_input(states.iter().map(Vec::as_slice), &PositionEncoder::None, &device);
+    let states: Vec<StateRef<'_>> = states.iter().map(|tokens| tokens[..].into()).collect();
+    let input = experiment.encoder.input(&states.chunks(1).collect::<Vec<_>>(), &device);
     let (_, q) = training.network().start(&input);
     let q: Vec<f32> = q.try_into_vec_as().unwrap();
     q.into_iter().map(f64::from).collect()

@@ -288,7 +288,7 @@ fn greedy(experiment: &Experiment, network: &TextQNetwork, progress: Progress, n
     let starts: Vec<Start> = (0..n_episodes).map(Start::Indexed).collect();
     let mut rng = Seed(0).stream("test");
     let policy = experiment.learned_policies(progress)[0].policy;
-    let mut player = NetworkPlayer::new(network, policy, None, &experiment.positions, &mut rng);
+    let mut player = NetworkPlayer::new(network, policy, None, &experiment.encoder, &mut rng);
     play(&mut task.environments(n_episodes).unwrap(), &starts, &mut player).unwrap()
 }
 

@@ -69,11 +69,11 @@ fn candidates_need_a_prior_and_long_actions_a_task_that_takes_them() {
     let task = "corpus = { source = { texts = [\"a b\"] } }\nenvironment = { kind = \"next_token\" }";
     refused(
         &format!("{candidates}\n{task}"),
-        &["actions.candidates.top_k: found 5", "[prior]", "only the task generation has candidates"],
+        &["actions.candidates.top_k: found 5", "[prior]", "only tasks of free writing have candidates"],
     );
     refused(
         &format!("actions = {{ kind = \"sentences\" }}\n{task}"),
-        &["actions.kind: found sentences", "only the task generation has actions of several tokens"],
+        &["actions.kind: found sentences", "only tasks of free writing have actions of several tokens"],
     );
 }
 

@@ -1,7 +1,7 @@
 //! Random episodes: several tokens a step, sets of allowed actions, every kind of end.
 
 use dqn_core::Prior;
-use dqn_mdp::{ActionId, ActionMask, Outcome, State, Step, TokenId, Trajectory};
+use dqn_mdp::{ActionId, ActionMask, Outcome, State, StateRef, Step, TokenId, Trajectory};
 use rand::{Rng, RngExt};
 
 pub(crate) const N_TOKENS: usize = 6;
@@ -25,7 +25,7 @@ fn tokens(n: usize, rng: &mut impl Rng) -> Vec<TokenId> {
 /// An episode of `n_steps` steps whose actions its states allow.
 pub(crate) fn episode(n_steps: usize, is_masked: bool, rng: &mut impl Rng) -> Trajectory {
     let n_start = rng.random_range(1..4);
-    let mut episode = Trajectory::begin(State { tokens: tokens(n_start, rng) }, mask(is_masked, rng));
+    let mut episode = Trajectory::begin(State::from(tokens(n_start, rng)), mask(is_masked, rng));
     for index in 0..n_steps {
         let allowed: Vec<ActionId> = episode.allowed[index].iter(N_ACTIONS).collect();
         let action = allowed[rng.random_range(0..allowed.len())];
@@ -61,9 +61,9 @@ impl AnyPrior {
 }
 
 impl Prior for AnyPrior {
-    fn log_probs(&self, state: &[TokenId], log_probs: &mut [f32]) {
+    fn log_probs(&self, state: StateRef<'_>, log_probs: &mut [f32]) {
         for (action, log_prob) in log_probs.iter_mut().enumerate() {
-            *log_prob = Self::log_prob(state, action) as f32;
+            *log_prob = Self::log_prob(state.tokens, action) as f32;
         }
     }
 }

@@ -381,7 +381,7 @@ fn check(seed: u64, distribution: Distribution, settings: DqnConfig) {
         .collect();
     let weights: Vec<f32> = windows.iter().map(|_| rng.random_range(0.2..1.0)).collect();
     let builder = BatchBuilder {
-        positions: PositionEncoder::None,
+        encoder: PositionEncoder::None.into(),
         n_actions: N_ACTIONS,
         reward_scale: config.reward_scale as f32,
         discount: config.discount as f32,
@@ -603,7 +603,8 @@ fn the_network_of_these_tests_keeps_its_contract() {
         assert_eq!(network.table().parameters().collect::<Vec<_>>(), table.parameters().collect::<Vec<_>>());
         let tokens = || Tensor::<2, Int>::from_data([[3, 5, 0]], &device);
         let decisions = Tensor::from_data([[1]], &device);
-        let (mut state, q) = network.start(&SequenceInput { tokens: tokens(), positions: tokens(), decisions });
+        let (mut state, q) =
+            network.start(&SequenceInput { tokens: tokens(), positions: tokens(), decisions, source: None });
         let token = || Tensor::<1, Int>::from_data([2], &device);
         let after = network.step(&StepInput { tokens: token(), positions: token() }, &mut state);
         for (values, token) in [(q, 5), (after, 2)] {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use dqn_mdp::{ActionMask, Environment, MdpError, Outcome, Start, State, Step};
+use dqn_mdp::{ActionMask, Environment, MdpError, Outcome, Prompt, Start, State, Step};
 use dqn_text::{ActionId, ActionTable, Special, TokenId, Tokenizer};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -155,7 +155,7 @@ impl Environment for TextGame {
         let text = self.game.reset(start)?;
         self.written.clear();
         self.is_on = true;
-        Ok(State { tokens: [Special::Bos.id()].into_iter().chain(self.encode(&text)).collect() })
+        Ok(State::of(&Prompt::from(self.encode(&text))))
     }
 
     fn step(&mut self, action: ActionId) -> Result<Step, MdpError> {

@@ -155,7 +155,7 @@ impl Draft<'_> {
         if let Some((_, last)) = self.steps.last_mut() {
             last.outcome = outcome.into();
         }
-        let mut trajectory = Trajectory::begin(State { tokens: self.start }, ActionMask::All);
+        let mut trajectory = Trajectory::begin(State::from(self.start), ActionMask::All);
         self.steps.iter().for_each(|(action, step)| trajectory.push(*action, step, ActionMask::All));
         trajectory.shrink_to_fit();
         trajectory
@@ -220,6 +220,7 @@ mod tests {
         let expected = Trajectory {
             tokens: ids(expected.tokens),
             n_start_tokens: expected.n_start_tokens,
+            source: None,
             decisions: expected.decisions.to_vec(),
             actions: expected.actions.iter().copied().map(ActionId).collect(),
             rewards: expected.rewards.to_vec(),

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use dqn_mdp::{MdpError, Reward, TermReward, Trajectory};
+use dqn_mdp::{MdpError, Prompt, Reward, TermReward, Trajectory};
 use dqn_score::{Smoothing, token_bleu};
-use dqn_text::{Special, TokenId};
+use dqn_text::TokenId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -70,11 +70,10 @@ struct Bleu {
 }
 
 impl Bleu {
-    /// The references of the prompt that stands after `<bos>` in `start`.
-    fn references_of(&self, start: &[TokenId]) -> Result<Vec<&[TokenId]>, MdpError> {
-        let prompt = start.strip_prefix(&[Special::Bos.id()]).unwrap_or(start);
+    /// The references of `prompt`.
+    fn references_of(&self, prompt: &Prompt) -> Result<Vec<&[TokenId]>, MdpError> {
         let references = self.references.get(prompt).ok_or_else(|| {
-            let ids: Vec<u32> = prompt.iter().map(|token| token.0).collect();
+            let ids: Vec<u32> = prompt.tokens.iter().map(|token| token.0).collect();
             MdpError::Reward { term: self.name.clone(), message: format!("the prompt {ids:?} has no references") }
         })?;
         Ok(references.iter().map(Vec::as_slice).collect())
@@ -88,7 +87,7 @@ impl Reward for Bleu {
 
     fn score(&mut self, episodes: &[Trajectory]) -> Result<Vec<TermReward>, MdpError> {
         let score = |episode: &Trajectory| {
-            let references = self.references_of(episode.start())?;
+            let references = self.references_of(&episode.prompt())?;
             let of_text = |text: &[TokenId]| {
                 let written = without_eos(&text[episode.n_start_tokens..]);
                 token_bleu(written, &references, self.max_order, self.smoothing)
@@ -110,7 +109,7 @@ mod tests {
 
     fn context<'a>(text: &'a Characters, references: &[(&str, &[&str])]) -> RewardContext<'a> {
         let of_prompt = |(prompt, references): &(&str, &[&str])| {
-            (text.ids(prompt), references.iter().map(|reference| text.ids(reference)).collect())
+            (text.ids(prompt).into(), references.iter().map(|reference| text.ids(reference)).collect())
         };
         let references = Arc::new(references.iter().map(of_prompt).collect());
         RewardContext { references, ..RewardContext::of_tokenizer(text) }

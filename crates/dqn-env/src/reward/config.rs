@@ -191,7 +191,7 @@ mod tests {
         let context = RewardContext {
             reference_lm: Some(lm.clone()),
             centre_nats: Some(2.0),
-            references: Arc::new([(text.ids("白日"), vec![text.ids("依山尽，黄河入海流")])].into()),
+            references: Arc::new([(text.ids("白日").into(), vec![text.ids("依山尽，黄河入海流")])].into()),
             ..RewardContext::of_tokenizer(&text)
         };
         let mut sum = read(every_kind()).unwrap().build(&context).unwrap();

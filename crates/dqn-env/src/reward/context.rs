@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use dqn_mdp::Prompt;
 use dqn_score::NgramLm;
 use dqn_text::{Special, TokenId, Tokenizer};
 
 use crate::EnvError;
 
-/// For each prompt, given without `<bos>`, the texts that may follow it, given without `<eos>`.
-pub type References = HashMap<Vec<TokenId>, Vec<Vec<TokenId>>>;
+/// For each prompt the texts that may follow it, given without `<eos>`.
+pub type References = HashMap<Prompt, Vec<Vec<TokenId>>>;
 
 /// What a task offers to its reward terms.
 #[derive(Clone, Debug)]

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use dqn_mdp::{MdpError, Reward, TermReward, TokenId, Trajectory};
+use dqn_mdp::{MdpError, Prompt, Reward, TermReward, TokenId, Trajectory};
 use dqn_score::{AlignmentUnit, Chrf, ChrfConfig, CorpusMetric, Rouge, RougeKind, RougeTokenizer, Ter, TerConfig};
-use dqn_text::{Special, Tokenizer};
+use dqn_text::Tokenizer;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -101,7 +101,7 @@ impl SimilarityConfig {
                 -references.iter().map(rate).fold(f64::INFINITY, f64::min)
             }),
         };
-        let decode = |(prompt, texts): (&Vec<TokenId>, &Vec<Vec<TokenId>>)| {
+        let decode = |(prompt, texts): (&Prompt, &Vec<Vec<TokenId>>)| {
             (prompt.clone(), texts.iter().map(|text| context.tokenizer.decode(text)).collect())
         };
         let references = context.references.iter().map(decode).collect();
@@ -122,7 +122,7 @@ struct Similarity {
     name: String,
     when: TextWhen,
     compare: Compare,
-    references: HashMap<Vec<TokenId>, Vec<String>>,
+    references: HashMap<Prompt, Vec<String>>,
     tokenizer: Arc<dyn Tokenizer>,
 }
 
@@ -133,11 +133,10 @@ impl Reward for Similarity {
 
     fn score(&mut self, episodes: &[Trajectory]) -> Result<Vec<TermReward>, MdpError> {
         let score = |episode: &Trajectory| {
-            let start = episode.start();
-            let prompt = start.strip_prefix(&[Special::Bos.id()]).unwrap_or(start);
-            let references = self.references.get(prompt).ok_or_else(|| MdpError::Reward {
+            let prompt = episode.prompt();
+            let references = self.references.get(&prompt).ok_or_else(|| MdpError::Reward {
                 term: self.name.clone(),
-                message: format!("the prompt {:?} has no references", self.tokenizer.decode(prompt)),
+                message: format!("the prompt {:?} has no references", self.tokenizer.decode(&prompt.tokens)),
             })?;
             Ok(by_text(self.when, episode, &*self.tokenizer, |written| (self.compare)(written, references)))
         };
@@ -154,7 +153,7 @@ mod tests {
 
     fn context(text: &Characters) -> RewardContext<'_> {
         let references = [("a", vec!["bcd", "dcb"])].map(|(prompt, references)| {
-            (text.ids(prompt), references.into_iter().map(|reference| text.ids(reference)).collect())
+            (text.ids(prompt).into(), references.into_iter().map(|reference| text.ids(reference)).collect())
         });
         RewardContext { references: Arc::new(references.into()), ..RewardContext::of_tokenizer(text) }
     }

@@ -50,7 +50,7 @@ impl Tokenizer for Characters {
 
 /// The episode that begins with `start` and of whose steps each wrote one of `steps`.
 pub(super) fn episode_of(start: &[TokenId], steps: &[&[TokenId]], outcome: Outcome) -> Trajectory {
-    let mut episode = Trajectory::begin(State { tokens: start.to_vec() }, ActionMask::All);
+    let mut episode = Trajectory::begin(State::from(start.to_vec()), ActionMask::All);
     for (index, written) in steps.iter().enumerate() {
         let outcome = if index + 1 == steps.len() { outcome } else { Outcome::Continues };
         let step = Step { reward: 0.0, observed: written.to_vec(), outcome };

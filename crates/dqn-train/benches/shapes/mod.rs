@@ -5,8 +5,8 @@ use std::hint::black_box;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use dqn_core::{
-    BatchBuilder, Companions, DqnConfig, DqnLearner, Learner, Progress, QNetwork, SequenceBatch, SequenceInput,
-    StepInput, Window,
+    BatchBuilder, Companions, DqnConfig, DqnLearner, InputShape, Learner, Progress, QNetwork, SequenceBatch,
+    SequenceInput, StepInput, Window,
 };
 use dqn_mdp::{ActionId, ActionMask, ActionTable, Outcome, PositionEncoder, Seed, State, Step, TokenId, Trajectory};
 use dqn_model::{
@@ -50,12 +50,13 @@ fn network(torso: &TorsoConfig, vocabulary: usize, device: &Device) -> TextQNetw
         ..NetworkConfig::default()
     };
     let actions = ActionTable::of_tokens((0..vocabulary as u32).map(TokenId));
-    config.init([vocabulary, 1], &actions, Companions::default(), &mut Seed(1).stream("init"), device)
+    let input = InputShape { n_tokens: vocabulary, n_positions: 1, source: None };
+    config.init(input, &actions, Companions::default(), &mut Seed(1).stream("init"), device)
 }
 
 /// An episode that writes `STEPS` tokens drawn at random after the token that begins a text.
 pub(crate) fn episode(vocabulary: usize, rng: &mut impl Rng) -> Trajectory {
-    let mut episode = Trajectory::begin(State { tokens: vec![TokenId(2)] }, ActionMask::All);
+    let mut episode = Trajectory::begin(State::from(vec![TokenId(2)]), ActionMask::All);
     for step in 1..=STEPS {
         let token = rng.random_range(4..vocabulary as u32);
         let outcome = if step == STEPS { Outcome::Terminated } else { Outcome::Continues };
@@ -99,7 +100,7 @@ impl Learning {
         let mut rng = Seed(2).stream("episodes");
         let episodes: Vec<Trajectory> = (0..BATCH).map(|_| episode(vocabulary, &mut rng)).collect();
         let builder = BatchBuilder {
-            positions: PositionEncoder::None,
+            encoder: PositionEncoder::None.into(),
             n_actions: vocabulary,
             reward_scale: 1.0,
             discount: 0.99,
@@ -202,6 +203,7 @@ fn prefix(texts: &[Vec<i64>], n_tokens: usize, device: &Device) -> SequenceInput
         tokens: Tensor::from_data(TensorData::new(tokens, [texts.len(), n_tokens]), device),
         positions: Tensor::zeros([texts.len(), n_tokens], device),
         decisions: Tensor::from_data(TensorData::new(last, [texts.len(), 1]), device),
+        source: None,
     }
 }
 

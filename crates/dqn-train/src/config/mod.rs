@@ -20,7 +20,7 @@ use dqn_core::{Decoding, DqnConfig, ReplayConfig};
 use dqn_env::game::GamePlayer;
 use dqn_env::log::OnFault;
 use dqn_env::{EnvironmentConfig, RewardConfig};
-use dqn_model::{HeadConfig, NetworkConfig, TorsoConfig};
+use dqn_model::{EncoderLayers, HeadConfig, NetworkConfig, TorsoConfig};
 use dqn_score::{BleuTokenizer, NgramConfig};
 use dqn_text::corpus::CorpusConfig;
 use dqn_text::phrases::PhraseConfig;
@@ -551,6 +551,8 @@ impl Default for EvaluationConfig {
     }
 }
 
+const UNEVEN_HEADS: &str = "the width must be a multiple of twice the number of heads";
+
 impl ExperimentConfig {
     /// Reads an experiment file.
     ///
@@ -632,7 +634,8 @@ impl ExperimentConfig {
         }
         let needs_text =
             matches!(self.environment, EnvironmentConfig::NextToken { .. } | EnvironmentConfig::Generation { .. });
-        let is_generation = matches!(self.environment, EnvironmentConfig::Generation { .. });
+        let is_generation = self.environment.is_free_writing();
+        let has_sources = self.environment.has_sources();
         if needs_text && self.corpus.is_none() {
             fault(
                 "corpus",
@@ -643,7 +646,11 @@ impl ExperimentConfig {
         if !needs_text && self.corpus.is_some() {
             fault("corpus", "a text".to_owned(), "this environment brings its own text; remove the section");
         }
-        if is_generation && self.split.is_none() {
+        if has_sources && self.split.is_some() {
+            let why = "environment says how its pairs are divided: remove the section";
+            fault("split", "a table".to_owned(), why);
+        }
+        if is_generation && !has_sources && self.split.is_none() {
             fault("split", "nothing".to_owned(), "generation is judged on held-out text: add a [split] section");
         }
         if is_generation && self.reward.as_ref().is_none_or(|reward| reward.terms.is_empty()) {
@@ -666,7 +673,7 @@ impl ExperimentConfig {
             }
         }
         if self.evaluation.classifier_updates > 0 && !is_generation {
-            let why = "only the task generation has texts that people wrote: use 0";
+            let why = "only tasks of free writing have texts that people wrote: use 0";
             fault("evaluation.classifier_updates", self.evaluation.classifier_updates.to_string(), why);
         }
         if self.learner.bootstrap.needs_prior() && self.prior.is_none() {
@@ -675,9 +682,9 @@ impl ExperimentConfig {
         if let TorsoConfig::Transformer(transformer) = &self.network.torso
             && !transformer.is_divisible()
         {
-            let why = "the width must be a multiple of twice the number of heads";
-            fault("network.torso.width", transformer.width.to_string(), why);
+            fault("network.torso.width", transformer.width.to_string(), UNEVEN_HEADS);
         }
+        self.encoder_faults(&mut fault);
         self.source_faults(is_generation, &mut fault);
         if self.decoding.is_some() && !self.learner.companions().has_policy {
             let why = "it weighs values against the policy of the data, which only learner.imitation teaches";
@@ -688,7 +695,7 @@ impl ExperimentConfig {
             fault("training.early_stopping", "a table".to_owned(), why);
         }
         if self.evaluation.metric != Metric::Return && !is_generation {
-            let why = "only the task generation has texts that people wrote: use \"return\"";
+            let why = "only tasks of free writing have texts that people wrote: use \"return\"";
             let found = match self.evaluation.metric {
                 Metric::PolicyPerplexity => "policy_perplexity",
                 Metric::ReferencePerplexity => "reference_perplexity",
@@ -704,7 +711,7 @@ impl ExperimentConfig {
             fault("replay.rewarded_fraction", self.replay.rewarded_fraction.to_string(), why);
         }
         self.action_faults(is_generation, &mut fault);
-        if self.prior.is_some() && !needs_text {
+        if self.prior.is_some() && !needs_text && !has_sources {
             fault("prior", "a prior".to_owned(), "a prior over text needs a [corpus]");
         }
         let within = |path: &str, bounds: (f64, f64), least: f64, most: f64, allowed: &str| {
@@ -745,6 +752,42 @@ impl ExperimentConfig {
         faults
     }
 
+    /// What does not make sense about the part of the network that reads sources.
+    fn encoder_faults(&self, fault: &mut impl FnMut(&str, String, &str)) {
+        let network = &self.network;
+        if !self.environment.has_sources() {
+            if network.encoder.is_some() {
+                let why = "texts of this environment are about no source that it could read: remove it";
+                fault("network.encoder", "a table".to_owned(), why);
+            }
+            return;
+        }
+        if self.discriminator.is_some() {
+            let why = "it would judge texts without what they are about: remove the section";
+            fault("discriminator", "a table".to_owned(), why);
+        }
+        if !network.torso.takes_source() {
+            let why = "texts of this environment are about sources: use \"gru\", \"lstm\", \"cnn\" or \"transformer\"";
+            fault("network.torso.kind", "another torso".to_owned(), why);
+        }
+        let encoder = network.encoder.clone().unwrap_or_default();
+        match &encoder.layers {
+            EncoderLayers::Transformer(layers) if !layers.is_divisible() => {
+                fault("network.encoder.layers.width", layers.width.to_string(), UNEVEN_HEADS);
+            }
+            EncoderLayers::Gru(layers) if !layers.width.is_multiple_of(2) => {
+                let why = "an even width: half of it falls to each direction";
+                fault("network.encoder.layers.width", layers.width.to_string(), why);
+            }
+            EncoderLayers::Gru(_) | EncoderLayers::Transformer(_) => {}
+        }
+        let attends_itself = matches!(network.torso, TorsoConfig::Transformer(_));
+        if !attends_itself && !network.torso.width().is_multiple_of(encoder.n_attention_heads) {
+            let why = "the width of the torso must be a multiple of it";
+            fault("network.encoder.n_attention_heads", encoder.n_attention_heads.to_string(), why);
+        }
+    }
+
     /// What does not make sense about where episodes come from.
     fn source_faults(&self, is_generation: bool, fault: &mut impl FnMut(&str, String, &str)) {
         let training = &self.training;
@@ -780,7 +823,7 @@ impl ExperimentConfig {
         }
         let is_log = matches!(self.environment, EnvironmentConfig::Responses { .. });
         if kind == "text" && !is_generation && !is_log {
-            fault("training.source", found(), "only the task generation has examples that people wrote");
+            fault("training.source", found(), "only tasks of free writing have examples that people wrote");
         }
         let has_text = self.environment.is_game() || matches!(self.environment, EnvironmentConfig::Generation { .. });
         if kind == "log" && !has_text {
@@ -809,7 +852,7 @@ impl ExperimentConfig {
         if let Some(kind) = self.actions.many_token_kind()
             && !is_generation
         {
-            fault("actions.kind", kind.to_owned(), "only the task generation has actions of several tokens");
+            fault("actions.kind", kind.to_owned(), "only tasks of free writing have actions of several tokens");
         }
         if let (ActionsConfig::Words { .. }, TokenizerConfig::Word { .. }) = (&self.actions, &self.tokenizer) {
             fault("actions.kind", "words".to_owned(), "a word is one token of this tokenizer: use \"vocabulary\"");
@@ -823,7 +866,7 @@ impl ExperimentConfig {
                 );
             }
             if !is_generation {
-                fault("actions.candidates.top_k", top_k.to_string(), "only the task generation has candidates");
+                fault("actions.candidates.top_k", top_k.to_string(), "only tasks of free writing have candidates");
             }
         }
         if let HeadConfig::Relevance(_) | HeadConfig::Tied { .. } = self.network.head {

@@ -23,7 +23,7 @@ pub(super) fn preferred(
 ) -> Result<Trajectory, TrainError> {
     let mut task = experiment.task(Split::Validation)?.distinct(1, Seed(experiment.config.evaluation.seed));
     if let Some(prompt) = prompt {
-        task = task.with_prompt(encode_prompt(experiment, prompt)?)?;
+        task = task.with_prompt(encode_prompt(experiment, prompt)?.into())?;
     }
     let learned = experiment.learned_policies(progress).swap_remove(0);
     let policy = match values::temperature(learned.policy) {
@@ -32,7 +32,7 @@ pub(super) fn preferred(
     };
     let network = network.clone().decoding(learned.decoding);
     let (prior, mut rng) = (experiment.acting_prior(policy), Seed(0).stream("explain"));
-    let mut player = NetworkPlayer::new(&network, policy, prior, &experiment.positions, &mut rng);
+    let mut player = NetworkPlayer::new(&network, policy, prior, &experiment.encoder, &mut rng);
     let mut episodes = play(&mut task.environments(1)?, &[Start::Indexed(0)], &mut player)?;
     Ok(episodes.swap_remove(0))
 }
@@ -61,7 +61,7 @@ fn no_episode(why: String) -> TrainError {
 /// A prompt and what follows it.
 fn continued(experiment: &Experiment, text: &str, prompt: Option<&str>) -> Result<Trajectory, TrainError> {
     let (prompt, written) = divided(experiment, text, prompt)?;
-    let task = experiment.task(Split::Test)?.with_prompt(prompt.clone())?;
+    let task = experiment.task(Split::Test)?.with_prompt(prompt.clone().into())?;
     let n_tokens = prompt.len() + written.len();
     match task.max_tokens() {
         Some(max_tokens) if n_tokens > max_tokens => {
@@ -94,10 +94,8 @@ fn continued(experiment: &Experiment, text: &str, prompt: Option<&str>) -> Resul
     }
     if let Some(candidates) = &experiment.candidates {
         // Unlike in episodes to learn from, what was written may be no candidate: that is worth telling.
-        let narrowed = episode.allowed.iter().enumerate().map(|(state, allowed)| {
-            let end = episode.decisions.get(state).map_or(episode.tokens.len(), |&last| last as usize + 1);
-            candidates.of(&episode.tokens[..end], allowed)
-        });
+        let narrowed =
+            episode.allowed.iter().enumerate().map(|(state, allowed)| candidates.of(episode.state(state), allowed));
         episode.allowed = narrowed.collect();
     }
     Ok(episode)

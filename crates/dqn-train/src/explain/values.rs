@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use dqn_core::policy::preferences;
 use dqn_core::{Policy, QNetwork, SequenceInput};
-use dqn_mdp::{ActionId, ActionMask, TokenId, Trajectory};
+use dqn_mdp::{ActionId, ActionMask, StateRef, TokenId, Trajectory};
 use dqn_model::{HeadConfig, TextQNetwork};
 
 use super::{ActionView, Baseline, PriorKind, StepView, shown};
@@ -61,8 +61,7 @@ impl Values {
         let acting_prior = experiment.acting_prior(*policy);
         let known = experiment.prior.as_deref().map(|prior| {
             let mut rows = vec![0.0; q.len()];
-            let states: Vec<&[TokenId]> =
-                episode.decisions.iter().map(|&last| &episode.tokens[..=last as usize]).collect();
+            let states: Vec<StateRef<'_>> = (0..episode.len()).map(|step| episode.state(step)).collect();
             prior.log_probs_of(&states, rows.chunks_exact_mut(n_actions).collect());
             rows
         });
@@ -183,12 +182,13 @@ pub(super) fn input(
 ) -> SequenceInput {
     let n_tokens = episode.decisions.last().map_or(0, |&last| last as usize + 1);
     // What is replaced keeps its place: delimiters, say, still end their clauses.
-    let places = experiment.positions.ids(&episode.tokens[..n_tokens]);
+    let places = experiment.encoder.positions.ids(&episode.tokens[..n_tokens]);
     let tokens = texts.iter().flat_map(|text| text[..n_tokens].iter().map(|token| i64::from(token.0)));
     SequenceInput {
         tokens: matrix(tokens.collect(), texts.len(), device),
         positions: repeated(places.iter().map(|&place| i64::from(place)), texts.len(), device),
         decisions: repeated(episode.decisions.iter().map(|&last| i64::from(last)), texts.len(), device),
+        source: experiment.encoder.sources_of(texts.iter().map(|_| episode.source)).map(|source| source.upload(device)),
     }
 }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dqn_mdp::{MdpError, Reward, TermReward, Trajectory};
-use dqn_text::{Special, TokenId, Tokenizer};
+use dqn_text::{TokenId, Tokenizer};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -178,11 +178,10 @@ struct External {
 
 impl External {
     fn texts(&self, episode: &Trajectory) -> impl Iterator<Item = ScoredText> {
-        let start = episode.start();
-        let prompt = start.strip_prefix(&[Special::Bos.id()]).unwrap_or(start);
-        let references = self.references.get(prompt).map(Vec::as_slice).unwrap_or_default();
+        let prompt = episode.prompt();
+        let references = self.references.get(&prompt).map(Vec::as_slice).unwrap_or_default();
         let references: Vec<String> = references.iter().map(|text| self.tokenizer.decode(text)).collect();
-        let prompt = self.tokenizer.decode(prompt);
+        let prompt = self.tokenizer.decode(&prompt.tokens);
         valued_lengths(self.when, episode).into_iter().map(move |length| {
             let written: &[TokenId] = &episode.tokens[episode.n_start_tokens..length];
             let response = self.tokenizer.decode(written);

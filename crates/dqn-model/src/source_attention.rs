@@ -1,0 +1,135 @@
+//! Attention of a text to its source.
+
+use burn::module::Module;
+use burn::nn::LayerNorm;
+use burn::tensor::activation::softmax;
+use burn::tensor::{Int, Tensor};
+use dqn_core::batch::FORBIDDEN;
+use rand::Rng;
+
+use crate::init::Init;
+use crate::linear::{Activation, Linear};
+use crate::norm::{layer_norm, normalise};
+
+/// A source as the encoder has read it, ready for those who attend to it.
+#[derive(Clone, Debug)]
+pub struct Conditioning {
+    /// For each attention the keys and values of all places, side by side: `[batch, places, 2 * width]`.
+    pub(crate) memories: Vec<Tensor<3>>,
+    /// [`FORBIDDEN`] where a source is padded, else 0: `[batch, places]`.
+    pub(crate) mask: Tensor<2>,
+    /// What is added to the vector of every token, in networks that want a summary: `[batch, width]`.
+    pub(crate) summary: Option<Tensor<2>>,
+}
+
+impl Conditioning {
+    /// The rows `rows`, in that order.
+    pub(crate) fn select(self, rows: &Tensor<1, Int>) -> Self {
+        Self {
+            memories: self.memories.into_iter().map(|memory| memory.select(0, rows.clone())).collect(),
+            mask: self.mask.select(0, rows.clone()),
+            summary: self.summary.map(|summary| summary.select(0, rows.clone())),
+        }
+    }
+
+    /// The rows of this one and after them those of `other`, the shorter padded.
+    pub(crate) fn join(self, other: Self) -> Self {
+        let n_places = self.mask.dims()[1].max(other.mask.dims()[1]);
+        let (one, other) = (self.padded(n_places), other.padded(n_places));
+        let both = |(one, other)| Tensor::cat(vec![one, other], 0);
+        Self {
+            memories: one.memories.into_iter().zip(other.memories).map(both).collect(),
+            mask: Tensor::cat(vec![one.mask, other.mask], 0),
+            summary: one.summary.zip(other.summary).map(|(one, other)| Tensor::cat(vec![one, other], 0)),
+        }
+    }
+
+    fn padded(self, n_places: usize) -> Self {
+        let [batch, found] = self.mask.dims();
+        if found == n_places {
+            return self;
+        }
+        let n_new = n_places - found;
+        let lengthened = |memory: Tensor<3>| {
+            let nothing = Tensor::zeros([batch, n_new, memory.dims()[2]], &memory.device());
+            Tensor::cat(vec![memory, nothing], 1)
+        };
+        let nobody = Tensor::full([batch, n_new], FORBIDDEN, &self.mask.device());
+        Self {
+            memories: self.memories.into_iter().map(lengthened).collect(),
+            mask: Tensor::cat(vec![self.mask, nobody], 1),
+            summary: self.summary,
+        }
+    }
+}
+
+/// Softmax attention with queries from a text, keys and values from its source.
+///
+/// Source: Vaswani et al. 2017, section 3.2; the norm before it as in Xiong et al. 2020.
+#[derive(Module, Debug)]
+pub(crate) struct SourceAttention {
+    norm: LayerNorm,
+    query: Linear,
+    key_value: Linear,
+    output: Linear,
+    #[module(skip)]
+    n_heads: usize,
+}
+
+impl SourceAttention {
+    pub(crate) fn new<R: Rng>(width: usize, source_width: usize, n_heads: usize, init: &mut Init<'_, R>) -> Self {
+        Self {
+            norm: layer_norm(width, init.device),
+            query: Linear::new(width, width, 3.0, init),
+            key_value: Linear::new(source_width, 2 * width, 3.0, init),
+            output: Linear::new(width, width, 3.0, init),
+            n_heads,
+        }
+    }
+
+    pub(crate) fn for_acting(self) -> Self {
+        Self {
+            query: self.query.for_acting(),
+            key_value: self.key_value.for_acting(),
+            output: self.output.for_acting(),
+            ..self
+        }
+    }
+
+    /// Keys and values of what the encoder has read: `[batch, places, source width]` to `[batch, places, 2 * width]`.
+    pub(crate) fn memory(&self, encoded: Tensor<3>) -> Tensor<3> {
+        let [batch, places, width] = encoded.dims();
+        let rows = self.key_value.forward(encoded.reshape([batch * places, width]), Activation::Identity);
+        let width = rows.dims()[1];
+        rows.reshape([batch, places, width])
+    }
+
+    /// What the states gather from their sources: `[batch * states, width]`, each row after those of its text before it.
+    ///
+    /// # Shapes
+    /// - `memory`: `[batch, places, 2 * width]`; `mask`: `[batch, places]`
+    pub(crate) fn forward(&self, states: Tensor<2>, memory: &Tensor<3>, mask: &Tensor<2>) -> Tensor<2> {
+        let [rows, width] = states.dims();
+        let queries = self.query.forward(normalise(&self.norm, states), Activation::Identity);
+        let weights = self.weights(queries, memory, mask);
+        let gathered = weights.matmul(self.heads(memory.clone().narrow(2, width, width)));
+        self.output.forward(gathered.swap_dims(1, 2).reshape([rows, width]), Activation::Identity)
+    }
+
+    /// How much each state attends to each place: `[batch, heads, states, places]`, from queries `[batch * states, width]`.
+    fn weights(&self, queries: Tensor<2>, memory: &Tensor<3>, mask: &Tensor<2>) -> Tensor<4> {
+        let [rows, width] = queries.dims();
+        let [batch, places, _] = memory.dims();
+        let queries = self.heads(queries.reshape([batch, rows / batch, width]));
+        let keys = self.heads(memory.clone().narrow(2, 0, width));
+        let scale = ((width / self.n_heads) as f64).sqrt().recip();
+        let mask = mask.clone().reshape([batch, 1, 1, places]);
+        softmax(queries.matmul(keys.swap_dims(2, 3)).mul_scalar(scale) + mask, 3)
+    }
+
+    /// `[batch, time, width]` to `[batch, heads, time, width / heads]`.
+    fn heads(&self, rows: Tensor<3>) -> Tensor<4> {
+        let [batch, time, width] = rows.dims();
+        rows.reshape([batch, time, self.n_heads, width / self.n_heads]).swap_dims(1, 2)
+    }
+}
