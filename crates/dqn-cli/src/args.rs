@@ -48,6 +48,8 @@ pub(crate) enum Command {
     Explain(Explain),
     /// Write with what a run has learned
     Generate(Generate),
+    /// Translate sentences with a run that has learned to
+    Translate(Translate),
     /// Score texts, one a line: BLEU as sacreBLEU has it, variety, repetition
     Score(Score),
     /// Train an n-gram language model, or measure a text with one
@@ -266,6 +268,43 @@ pub(crate) struct Generate {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) seed: u64,
     /// Print one JSON object a text and nothing else on standard output: {prompt, text, episode_return, n_tokens}
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Translate {
+    #[command(flatten)]
+    pub(crate) run: RunChoice,
+    /// A sentence
+    #[arg(long, value_name = "TEXT", required_unless_present = "file", conflicts_with = "file")]
+    pub(crate) text: Option<String>,
+    /// A file of sentences, one a line; - reads them from standard input. Each gives one line, in their order
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) decoding: AnswerDecoding,
+}
+
+/// How an answer is written.
+#[derive(Debug, Args)]
+pub(crate) struct AnswerDecoding {
+    /// How tokens are chosen
+    #[arg(long, value_name = "STRATEGY", default_value = "greedy")]
+    pub(crate) strategy: GenerateStrategy,
+    /// Texts that the beam search follows at a time [default: 5]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub(crate) beam_width: Option<usize>,
+    /// Exponent of the length in log p / length^X, by which the beam search compares finished texts [default: 1]
+    #[arg(long, value_name = "X", value_parser = not_negative)]
+    pub(crate) length_exponent: Option<f64>,
+    /// Temperature in units of Q [default: the one that exploration ended with]
+    #[arg(long, value_name = "X", value_parser = temperature)]
+    pub(crate) temperature: Option<f64>,
+    /// Seed of the draws
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Print one JSON object a text and nothing else on standard output: {text, n_tokens, truncated}
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -765,6 +804,11 @@ fn seeds(text: &str) -> Result<Seeds, String> {
 fn temperature(text: &str) -> Result<f64, String> {
     let positive = text.parse().ok().filter(|value: &f64| value.is_finite() && *value > 0.0);
     positive.ok_or_else(|| "it must be a number above 0".to_owned())
+}
+
+fn not_negative(text: &str) -> Result<f64, String> {
+    let found = text.parse().ok().filter(|value: &f64| value.is_finite() && *value >= 0.0);
+    found.ok_or_else(|| "it must be a number of at least 0".to_owned())
 }
 
 fn sweep(text: &str) -> Result<Sweep, String> {

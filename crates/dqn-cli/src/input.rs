@@ -34,6 +34,12 @@ pub(crate) fn sequences(path: &Path) -> anyhow::Result<Vec<String>> {
     Ok(corpus.documents.into_iter().flat_map(|document| document.examples).collect())
 }
 
+/// The lines of a file, or of standard input where it is called `-`.
+pub(crate) fn lines(path: &Path) -> anyhow::Result<Vec<String>> {
+    let text = text((path != Path::new("-")).then_some(path))?;
+    Ok(text.lines().map(str::to_owned).collect())
+}
+
 fn bytes(path: &Path) -> Result<Vec<u8>, TrainError> {
     std::fs::read(path).map_err(|source| TrainError::Read { path: path.to_owned(), source })
 }

@@ -2,7 +2,7 @@
 
 use dqn_core::Progress;
 use dqn_text::split::Split;
-use dqn_train::evaluation::Evaluation;
+use dqn_train::evaluation::{Answers, Evaluation};
 use dqn_train::report::{BEFORE, Report};
 use dqn_train::run::metrics::Record;
 use dqn_train::stats::Interval;
@@ -57,6 +57,8 @@ pub(crate) struct SplitResult {
     policy_perplexity: Option<f64>,
     reference_perplexity: Option<f64>,
     bleu: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answers: Option<Answers>,
     distinct_2: Option<f64>,
     taken_for_human: Option<f64>,
     n_episodes: usize,
@@ -73,6 +75,7 @@ pub(crate) fn split_results(report: &Report, policy: &str) -> Vec<SplitResult> {
             policy_perplexity: row.policy_perplexity,
             reference_perplexity: row.reference_perplexity,
             bleu: row.bleu,
+            answers: row.answers,
             distinct_2: row.distinct_2,
             taken_for_human: row.taken_for_human,
             n_episodes: row.n_episodes,

@@ -73,6 +73,7 @@ pub(crate) mod tests {
             reference_perplexity: None,
             bleu: None,
             bleu_signature: None,
+            answers: None,
             distinct_2: None,
             unique: None,
             copied_5: None,

@@ -127,9 +127,10 @@ impl TranslationConfig {
         match &mut self.pairs {
             PairsSource::Table { path, .. } => vec![path],
             PairsSource::Tables { training, validation, test, .. } => vec![training, validation, test],
-            PairsSource::Lines { training, validation, test } => {
-                [training, validation, test].into_iter().flat_map(|files| [&mut files.source, &mut files.target]).collect()
-            }
+            PairsSource::Lines { training, validation, test } => [training, validation, test]
+                .into_iter()
+                .flat_map(|files| [&mut files.source, &mut files.target])
+                .collect(),
         }
     }
 
@@ -139,21 +140,18 @@ impl TranslationConfig {
     /// When a file cannot be read, is no text of pairs, or too few pairs are there to be divided.
     pub fn read(&self) -> Result<DividedPairs, EnvError> {
         let mut divided = match &self.pairs {
-            PairsSource::Table {
-                path,
-                source_column,
-                target_column,
-                divide_by_column,
-                n_validation,
-                n_test,
-                seed,
-            } => {
+            PairsSource::Table { path, source_column, target_column, divide_by_column, n_validation, n_test, seed } => {
                 let by = match divide_by_column {
                     column if column == source_column => Side::Source,
                     column if column == target_column => Side::Target,
                     column => {
                         let allowed = "the column of the sources or that of the translations";
-                        return Err(EnvError::game_value("task translation", "pairs.divide_by_column", column, allowed));
+                        return Err(EnvError::game_value(
+                            "task translation",
+                            "pairs.divide_by_column",
+                            column,
+                            allowed,
+                        ));
                     }
                 };
                 let (origin, bytes) = bytes(path)?;
@@ -240,8 +238,11 @@ mod tests {
         };
         let there = read(folder.path(), table(0, 1), false).unwrap();
         let back = read(folder.path(), table(1, 0), false).unwrap();
-        let turned: Vec<Pair> =
-            back.test.iter().map(|Pair { source, target }| Pair { source: target.clone(), target: source.clone() }).collect();
+        let turned: Vec<Pair> = back
+            .test
+            .iter()
+            .map(|Pair { source, target }| Pair { source: target.clone(), target: source.clone() })
+            .collect();
         assert_eq!(there.test, turned);
         assert_eq!(there.test.len(), 8, "two translations of each of four texts");
     }

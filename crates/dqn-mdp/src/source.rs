@@ -89,6 +89,14 @@ impl Sources {
         Self { kind, sources }
     }
 
+    /// These sources and after them `more`.
+    ///
+    /// # Panics
+    /// As [`Sources::new`].
+    pub fn with(&self, more: Vec<Source>) -> Self {
+        Self::new(self.kind, self.sources.iter().cloned().chain(more).collect())
+    }
+
     /// What they are.
     pub fn kind(&self) -> SourceKind {
         self.kind

@@ -7,7 +7,7 @@ use dqn_train::stats::Interval;
 pub type Column = (&'static str, fn(&Evaluation) -> Option<String>);
 
 /// Every column, in order.
-pub const COLUMNS: [Column; 18] = [
+pub const COLUMNS: [Column; 22] = [
     ("return [95 % interval]", |row| (!row.unjudged).then(|| interval(row.episode_return))),
     ("value and reward, rank correlation", |row| row.held_out?.value_correlation.map(|value| format!("{value:.3}"))),
     ("policy and reward", |row| row.held_out.map(|found| format!("{:.3}", found.policy_correlation))),
@@ -23,6 +23,10 @@ pub const COLUMNS: [Column; 18] = [
     ("judge perplexity", |row| row.reference_perplexity.map(|value| format!("{value:.1}"))),
     ("policy perplexity", |row| row.policy_perplexity.map(|value| format!("{value:.1}"))),
     ("BLEU", |row| row.bleu.map(|value| format!("{value:.2}"))),
+    ("chrF", |row| row.answers.map(|answers| format!("{:.2}", answers.chrf))),
+    ("exact", |row| row.answers.map(|answers| percent(answers.exact))),
+    ("WER", |row| row.answers.map(|answers| percent(answers.word_error_rate))),
+    ("CER", |row| row.answers.map(|answers| percent(answers.character_error_rate))),
     ("distinct-2", |row| row.distinct_2.map(|value| format!("{value:.3}"))),
     ("unique", |row| row.unique.map(percent)),
     ("copied 5-grams", |row| row.copied_5.map(percent)),

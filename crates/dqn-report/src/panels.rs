@@ -13,12 +13,16 @@ use crate::groups::Group;
 /// A measure that the program is known to take: its name in the log, its title and its unit.
 type Known = (&'static str, &'static str, &'static str);
 
-const KNOWN: [Known; 23] = [
+const KNOWN: [Known; 27] = [
     ("validation/return", "Return", "mean over evaluation episodes"),
     ("validation/form_kept", "Form kept", "share of texts"),
     ("validation/policy_perplexity", "Policy perplexity", "of held-out text, per token"),
     ("validation/reference_perplexity", "Judge perplexity", "of what was written, per token"),
     ("validation/bleu", "BLEU", "0 to 100"),
+    ("validation/chrf", "chrF", "0 to 100"),
+    ("validation/exact", "Exact", "share of texts"),
+    ("validation/word_error_rate", "Word error rate", "edits a word"),
+    ("validation/character_error_rate", "Character error rate", "edits a character"),
     ("validation/distinct_2", "Distinct-2", "share of bigrams"),
     ("validation/epochs", "Epochs", "passes over the data"),
     ("learn/loss", "Loss", "mean of the updates"),

@@ -171,7 +171,9 @@ pub enum TextError {
         side: &'static str,
     },
     /// Two texts that belong together line by line differ in length.
-    #[error("{source_origin} has {n_source} lines and {target_origin} has {n_target}; line by line they belong together")]
+    #[error(
+        "{source_origin} has {n_source} lines and {target_origin} has {n_target}; line by line they belong together"
+    )]
     PairLines {
         /// The file of the sources.
         source_origin: String,

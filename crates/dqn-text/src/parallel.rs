@@ -194,7 +194,10 @@ mod tests {
             (from_tsv("t", b"a\tb\n \tc", [0, 1]), "line 2 of t has an empty source; every pair needs both texts"),
             (from_tsv("t", b"\n", [0, 1]), "t holds no pairs; at least one is needed"),
             (from_lines(("a", b"x\ny"), ("b", b"z")), "a has 2 lines and b has 1; line by line they belong together"),
-            (from_lines(("a", b"x\ny"), ("b", b"z\n\n")), "line 2 of a has an empty target; every pair needs both texts"),
+            (
+                from_lines(("a", b"x\ny"), ("b", b"z\n\n")),
+                "line 2 of a has an empty target; every pair needs both texts",
+            ),
         ] {
             assert_eq!(found.unwrap_err().to_string(), expected);
         }

@@ -219,6 +219,12 @@ pub enum TrainError {
         /// Tokens of a prompt.
         n_prompt_tokens: usize,
     },
+    /// The network of another run reads other sources.
+    #[error("the run {} reads sources in another vocabulary; it must have learned from the same texts", run.display())]
+    OtherSources {
+        /// Its folder.
+        run: PathBuf,
+    },
     /// A source has nothing to read.
     #[error("the source {text:?} has no tokens; there must be at least one")]
     EmptySource {
@@ -380,6 +386,7 @@ impl TrainError {
             | TrainError::NoPrompts { .. }
             | TrainError::NoPromptLines { .. }
             | TrainError::EmptySource { .. }
+            | TrainError::OtherSources { .. }
             | TrainError::NoActions { .. }
             | TrainError::NothingToImitate { .. }
             | TrainError::NoHumanTexts
@@ -430,6 +437,7 @@ impl TrainError {
             | TrainError::NoPrompts { .. }
             | TrainError::NoPromptLines { .. }
             | TrainError::EmptySource { .. }
+            | TrainError::OtherSources { .. }
             | TrainError::NoActions { .. }
             | TrainError::NothingToImitate { .. }
             | TrainError::NoHumanTexts

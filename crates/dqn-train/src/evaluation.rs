@@ -1,6 +1,7 @@
 //! What a policy is worth: measures over finished episodes.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use burn::tensor::Device;
 use burn::tensor::Tensor;
@@ -12,7 +13,9 @@ use dqn_env::RewardSum;
 use dqn_env::game::{Game, GamePlayer, record};
 use dqn_mdp::{Prompt, Seed, Start, TokenId, Trajectory};
 use dqn_model::TextQNetwork;
-use dqn_score::{Bleu, BleuConfig, NgramIndex, distinct_n, unique_fraction};
+use dqn_score::{
+    AlignmentCounts, AlignmentUnit, Bleu, BleuConfig, Chrf, ChrfConfig, NgramIndex, distinct_n, unique_fraction,
+};
 use dqn_text::Special;
 use dqn_text::split::Split;
 use serde::{Deserialize, Serialize};
@@ -66,6 +69,9 @@ pub struct Evaluation {
     pub bleu: Option<f64>,
     /// Signature of that BLEU.
     pub bleu_signature: Option<String>,
+    /// How near to what people wrote about the same sources, where the task has sources.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<Answers>,
     /// Share of distinct bigrams among all bigrams written.
     pub distinct_2: Option<f64>,
     /// Share of distinct texts.
@@ -82,6 +88,48 @@ pub struct Evaluation {
     pub n_episodes: usize,
     /// Seed of prompts and sampling.
     pub seed: u64,
+}
+
+/// How near what was written about sources is to what people wrote about them; of several texts of theirs the nearest
+/// counts.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Answers {
+    /// Share of texts that are exactly theirs.
+    pub exact: f64,
+    /// Corpus chrF, from 0 to 100, as sacreBLEU has it.
+    pub chrf: f64,
+    /// Word error rate: the edits of all texts divided by the words of theirs.
+    pub word_error_rate: f64,
+    /// Character error rate.
+    pub character_error_rate: f64,
+}
+
+impl Answers {
+    /// Measures `hypotheses`, each with at least one reference.
+    ///
+    /// # Errors
+    /// As [`Chrf::corpus`].
+    pub fn of(hypotheses: &[&str], references: &[Vec<&str>]) -> Result<Self, TrainError> {
+        let pairs = || hypotheses.iter().zip(references);
+        let exact = pairs().filter(|(hypothesis, references)| references.contains(hypothesis)).count();
+        let error_rate = |unit: AlignmentUnit| {
+            let nearest = pairs().filter_map(|(hypothesis, references)| {
+                let counts = references.iter().map(|reference| unit.align(hypothesis, reference));
+                counts.min_by_key(AlignmentCounts::errors)
+            });
+            let add = |(errors, length), counts: AlignmentCounts| {
+                (errors + counts.errors(), length + counts.reference_length())
+            };
+            let (errors, length) = nearest.fold((0, 0), add);
+            errors as f64 / length.max(1) as f64
+        };
+        Ok(Self {
+            exact: exact as f64 / hypotheses.len() as f64,
+            chrf: Chrf::new(ChrfConfig::default())?.corpus(hypotheses, references)?,
+            word_error_rate: error_rate(AlignmentUnit::Words),
+            character_error_rate: error_rate(AlignmentUnit::Characters),
+        })
+    }
 }
 
 /// How a network ranks logged responses that it has not learned from.
@@ -361,6 +409,7 @@ impl<'a> Evaluator<'a> {
             reference_perplexity: None,
             bleu: None,
             bleu_signature: None,
+            answers: None,
             distinct_2: None,
             unique: None,
             copied_5: None,
@@ -394,7 +443,12 @@ impl<'a> Evaluator<'a> {
         for (name, episodes) in [("human", &episodes), ("human, form kept", &in_form)] {
             if !episodes.is_empty() {
                 // They are their own references.
-                rows.push(Evaluation { bleu: None, bleu_signature: None, ..self.measure(name, episodes)? });
+                rows.push(Evaluation {
+                    bleu: None,
+                    bleu_signature: None,
+                    answers: None,
+                    ..self.measure(name, episodes)?
+                });
             }
         }
         Ok(rows)
@@ -415,7 +469,21 @@ impl<'a> Evaluator<'a> {
             total / episodes.len() as f64
         };
         let terms = names.iter().enumerate().map(|(index, name)| (name.clone(), mean_term(index))).collect();
-        let (bleu, bleu_signature) = self.bleu(episodes)?.unzip();
+        let texts = self.beside_references(episodes);
+        let texts = texts.as_ref().map(|(written, references)| {
+            let written: Vec<&str> = written.iter().map(String::as_str).collect();
+            let references: Vec<Vec<&str>> =
+                references.iter().map(|texts| texts.iter().map(String::as_str).collect()).collect();
+            (written, references)
+        });
+        let bleu = texts.as_ref().map(|(written, references)| self.bleu(written, references)).transpose()?;
+        let (bleu, bleu_signature) = bleu.unzip();
+        let answers = match &texts {
+            Some((written, references)) if experiment.encoder.sources.is_some() => {
+                Some(Answers::of(written, references)?)
+            }
+            _ => None,
+        };
         let classify = |device| {
             let n_updates = experiment.config.evaluation.classifier_updates;
             taken_for_human(experiment, &self.task, episodes, n_updates, device)
@@ -435,6 +503,7 @@ impl<'a> Evaluator<'a> {
             }),
             bleu,
             bleu_signature,
+            answers,
             distinct_2: is_text.then(|| distinct_n(&written, 2)),
             unique: is_text.then(|| unique_fraction(&written)),
             copied_5: self.copies.as_ref().map(|copies| {
@@ -446,30 +515,33 @@ impl<'a> Evaluator<'a> {
         })
     }
 
-    fn bleu(&self, episodes: &[Trajectory]) -> Result<Option<(f64, String)>, TrainError> {
-        let Some(prompts) = &self.task.prompts else { return Ok(None) };
+    /// The texts of episodes, and beside each what people wrote from its prompt, where the task has prompts.
+    fn beside_references(&self, episodes: &[Trajectory]) -> Option<(Vec<String>, Vec<Arc<Vec<String>>>)> {
+        let prompts = self.task.prompts.as_ref()?;
         let render = |tokens: &[TokenId]| self.experiment.render(tokens);
-        let hypotheses: Vec<String> = episodes.iter().map(|episode| render(&episode.tokens)).collect();
-        let mut rendered: HashMap<Prompt, Vec<String>> = HashMap::new();
+        let mut rendered: HashMap<Prompt, Arc<Vec<String>>> = HashMap::new();
+        let mut references = Vec::with_capacity(episodes.len());
         for prompt in episodes.iter().map(Trajectory::prompt) {
-            let references = || match &prompts.written {
+            let texts = || match &prompts.written {
                 Some(written) => written[&prompt].clone(),
                 None => prompts.references[&prompt].iter().map(|text| render(text)).collect(),
             };
-            rendered.entry(prompt.clone()).or_insert_with(references);
+            let found = rendered.entry(prompt.clone()).or_insert_with(|| Arc::new(texts()));
+            references.push(Arc::clone(found));
         }
-        let references: Vec<Vec<&str>> =
-            episodes.iter().map(|episode| rendered[&episode.prompt()].iter().map(String::as_str).collect()).collect();
-        let hypotheses: Vec<&str> = hypotheses.iter().map(String::as_str).collect();
+        Some((episodes.iter().map(|episode| render(&episode.tokens)).collect(), references))
+    }
+
+    fn bleu(&self, hypotheses: &[&str], references: &[Vec<&str>]) -> Result<(f64, String), TrainError> {
         let config = BleuConfig { tokenize: self.experiment.config.evaluation.bleu_tokenizer, ..BleuConfig::default() };
         let bleu = Bleu::new(config);
         let n_references: HashSet<usize> = references.iter().map(Vec::len).collect();
-        let score = bleu.corpus(&hypotheses, &references)?;
+        let score = bleu.corpus(hypotheses, references)?;
         let signature = match n_references.len() {
             1 => bleu.signature(references[0].len()),
             _ => bleu.signature(None),
         };
-        Ok(Some((score.score, signature)))
+        Ok((score.score, signature))
     }
 }
 

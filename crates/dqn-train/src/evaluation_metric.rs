@@ -23,6 +23,14 @@ pub enum EvaluationMetric {
     ReferencePerplexity,
     /// Corpus BLEU.
     Bleu,
+    /// Share of texts that are exactly what people wrote about the same source.
+    Exact,
+    /// Corpus chrF, where the task has sources.
+    Chrf,
+    /// Word error rate, where the task has sources; the lower the better.
+    WordErrorRate,
+    /// Character error rate, where the task has sources; the lower the better.
+    CharacterErrorRate,
     /// Share of distinct bigrams.
     #[serde(rename = "distinct_2")]
     Distinct2,
@@ -43,13 +51,17 @@ pub enum EvaluationMetric {
 
 impl EvaluationMetric {
     /// All of them, in the order of their columns.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 17] = [
         Self::Return,
         Self::Score,
         Self::FormKept,
         Self::PolicyPerplexity,
         Self::ReferencePerplexity,
         Self::Bleu,
+        Self::Exact,
+        Self::Chrf,
+        Self::WordErrorRate,
+        Self::CharacterErrorRate,
         Self::Distinct2,
         Self::Unique,
         Self::Copied5,
@@ -68,6 +80,10 @@ impl EvaluationMetric {
             Self::PolicyPerplexity => "policy_perplexity",
             Self::ReferencePerplexity => "reference_perplexity",
             Self::Bleu => "bleu",
+            Self::Exact => "exact",
+            Self::Chrf => "chrf",
+            Self::WordErrorRate => "word_error_rate",
+            Self::CharacterErrorRate => "character_error_rate",
             Self::Distinct2 => "distinct_2",
             Self::Unique => "unique",
             Self::Copied5 => "copied_5",
@@ -87,6 +103,10 @@ impl EvaluationMetric {
             Self::PolicyPerplexity => evaluation.policy_perplexity,
             Self::ReferencePerplexity => evaluation.reference_perplexity,
             Self::Bleu => evaluation.bleu,
+            Self::Exact => evaluation.answers.map(|answers| answers.exact),
+            Self::Chrf => evaluation.answers.map(|answers| answers.chrf),
+            Self::WordErrorRate => evaluation.answers.map(|answers| answers.word_error_rate),
+            Self::CharacterErrorRate => evaluation.answers.map(|answers| answers.character_error_rate),
             Self::Distinct2 => evaluation.distinct_2,
             Self::Unique => evaluation.unique,
             Self::Copied5 => evaluation.copied_5,
@@ -99,7 +119,14 @@ impl EvaluationMetric {
 
     /// Whether more of it is better.
     pub fn is_higher_better(self) -> bool {
-        !matches!(self, Self::PolicyPerplexity | Self::ReferencePerplexity | Self::Copied5)
+        !matches!(
+            self,
+            Self::PolicyPerplexity
+                | Self::ReferencePerplexity
+                | Self::WordErrorRate
+                | Self::CharacterErrorRate
+                | Self::Copied5
+        )
     }
 }
 
@@ -118,11 +145,12 @@ mod tests {
         let value = serde_json::json!({
             "policy": "DQN greedy", "split": "validation", "terms": {}, "n_steps": 3.0, "n_episodes": 4, "seed": 0,
             "episode_return": { "mean": 0.0, "low": -1.0, "high": 1.0 }, "score": 1.0, "form_kept": 2.0,
-            "policy_perplexity": 3.0, "reference_perplexity": 4.0, "bleu": 5.0, "distinct_2": 6.0, "unique": 7.0,
-            "copied_5": 8.0,
-            "held_out": { "value_correlation": 9.0, "policy_correlation": 10.0, "preferred_reward": 11.0,
+            "policy_perplexity": 3.0, "reference_perplexity": 4.0, "bleu": 5.0,
+            "answers": { "exact": 6.0, "chrf": 7.0, "word_error_rate": 8.0, "character_error_rate": 9.0 },
+            "distinct_2": 10.0, "unique": 11.0, "copied_5": 12.0,
+            "held_out": { "value_correlation": 13.0, "policy_correlation": 14.0, "preferred_reward": 15.0,
                           "mean_reward": 0.0, "n_responses": 4 },
-            "diagnostics": { "mean_q": 0.0, "over_estimation": null, "action_gap": null, "rank_accuracy": 12.0,
+            "diagnostics": { "mean_q": 0.0, "over_estimation": null, "action_gap": null, "rank_accuracy": 16.0,
                              "masked_fraction": 0.0 },
         });
         let evaluation: Evaluation = serde_json::from_value(value).unwrap();

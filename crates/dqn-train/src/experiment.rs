@@ -10,8 +10,10 @@ use dqn_core::policy::Exploration;
 use dqn_core::{BatchBuilder, Decoding, Policy, Prior, Progress, QNetwork, StateEncoder, learner};
 use dqn_env::game::{Game, Play, TextGame};
 use dqn_env::reward::LineForm;
-use dqn_env::{EnvironmentConfig, Generation, NextToken, PlayedGame, RewardContext, RewardSum, SelfContained, TranslationConfig};
-use dqn_mdp::{ActionTable, Environment, PositionEncoder, Prompt, Seed, Start, TokenId, Trajectory};
+use dqn_env::{
+    EnvironmentConfig, Generation, NextToken, PlayedGame, RewardContext, RewardSum, SelfContained, TranslationConfig,
+};
+use dqn_mdp::{ActionTable, Environment, PositionEncoder, Prompt, Seed, Source, SourceId, Start, TokenId, Trajectory};
 use dqn_model::{HeadConfig, NetworkConfig, TextQNetwork};
 use dqn_score::{NgramConfig, NgramLm};
 use dqn_text::split::Split;
@@ -28,8 +30,8 @@ use crate::logs::{self, BehaviorData, LogStream, Logs};
 use crate::other_run::{NetworkPrior, OtherRun};
 use crate::play::play;
 use crate::prior::NgramPrior;
-use crate::sourced::{SourceReading, Sourced};
 use crate::responses::{LoggedResponses, Responses};
+use crate::sourced::{SourceReading, Sourced};
 use crate::text::{Part, PromptLength, Prompts, TextData};
 use crate::{TrainError, actions, training};
 
@@ -58,6 +60,8 @@ pub struct Experiment {
     reward_context: Option<TextRewards>,
     reward_names: Vec<String>,
     sourced: Option<SourcedTask>,
+    /// The prior, where it is a network: it reads sources.
+    network_prior: Option<NetworkPrior>,
     game: Option<GameText>,
     fingerprint: String,
     behavior: OnceLock<BehaviorData>,
@@ -204,6 +208,7 @@ impl Experiment {
             fingerprint: text.fingerprint.clone(),
             text: Some(text),
             sourced,
+            network_prior: None,
             game: None,
             behavior: OnceLock::new(),
             responses: HashMap::new(),
@@ -286,6 +291,7 @@ impl Experiment {
             candidates: None,
             text: None,
             sourced: None,
+            network_prior: None,
             actions,
             encoder,
             prior: None,
@@ -310,19 +316,41 @@ impl Experiment {
     }
 
     fn take_from_other_runs(&mut self, device: &Device) -> Result<(), TrainError> {
-        let open = |run: &Path, checkpoint| OtherRun::open(run, checkpoint, &self.vocab, &self.actions, device);
-        if let Some(PriorConfig::Network { run, checkpoint }) = &self.config.prior {
-            let other = open(run, *checkpoint)?;
-            self.others.push(other.fingerprint);
-            self.prior = Some(Arc::new(NetworkPrior::new(other.network.for_acting(), other.experiment.encoder)));
-        }
-        if let Some(initial) = &self.config.training.initial {
-            let other = open(&initial.run, initial.checkpoint)?;
+        let open = |run: &Path, checkpoint| {
+            let other = OtherRun::open(run, checkpoint, &self.vocab, &self.actions, device)?;
+            self.same_sources(&other.experiment, run)?;
+            Ok::<_, TrainError>(other)
+        };
+        let prior = match &self.config.prior {
+            Some(PriorConfig::Network { run, checkpoint }) => Some(open(run, *checkpoint)?),
+            Some(PriorConfig::Ngram { .. }) | None => None,
+        };
+        let initial = match &self.config.training.initial {
+            Some(initial) => Some((Box::new(open(&initial.run, initial.checkpoint)?), initial.clone())),
+            None => None,
+        };
+        if let Some((other, initial)) = &initial {
             other.parameters_for(self.random_network(device), &self.config.network, initial)?;
-            self.others.push(other.fingerprint.clone());
-            self.initial = Some((Box::new(other), initial.clone()));
         }
+        if let Some(prior) = prior {
+            self.others.push(prior.fingerprint);
+            // What it reads are the sources of this run, by their ids here.
+            let prior = NetworkPrior::new(prior.network.for_acting(), prior.experiment.encoder);
+            self.set_network_prior(prior.reading(self.encoder.sources.clone()));
+        }
+        self.others.extend(initial.iter().map(|(other, _)| other.fingerprint.clone()));
+        self.initial = initial;
         Ok(())
+    }
+
+    /// # Errors
+    /// [`TrainError::OtherSources`] when the network of another run reads sources that mean something else.
+    fn same_sources(&self, other: &Experiment, run: &Path) -> Result<(), TrainError> {
+        let reading = |experiment: &Experiment| experiment.sourced.as_ref().map(|sourced| sourced.reader.meaning());
+        match reading(self) == reading(other) {
+            true => Ok(()),
+            false => Err(TrainError::OtherSources { run: run.to_owned() }),
+        }
     }
 
     /// The vocabulary of the states.
@@ -337,6 +365,43 @@ impl Experiment {
             (None, Some(game)) => Some(&game.tokenizer),
             (None, None) => None,
         }
+    }
+
+    /// The same experiment with more sources, which nobody has written about, and the id of the first of them.
+    ///
+    /// # Errors
+    /// [`TrainError::NotOffered`] where texts are about no sources.
+    pub(crate) fn asked_about(mut self, more: Vec<Source>) -> Result<(Self, SourceId), TrainError> {
+        let Some(sources) = &self.encoder.sources else {
+            return Err(TrainError::NotOffered {
+                what: "a source".to_owned(),
+                why: "the texts of this run are about none".to_owned(),
+            });
+        };
+        let first = SourceId(sources.len() as u32);
+        self.encoder.sources = Some(Arc::new(sources.with(more)));
+        if let Some(prior) = self.network_prior.take() {
+            self.set_network_prior(prior.reading(self.encoder.sources.clone()));
+        }
+        Ok((self, first))
+    }
+
+    /// The task of writing about the sources of `prompts`.
+    pub(crate) fn writing_about(&self, prompts: Arc<[Prompt]>) -> Result<Generation, TrainError> {
+        let max_tokens = match &self.config.environment {
+            EnvironmentConfig::Translation(TranslationConfig { max_tokens, .. }) => *max_tokens,
+            _ => {
+                return Err(TrainError::Internal {
+                    message: "another task was taken for writing about sources".to_owned(),
+                });
+            }
+        };
+        Ok(Generation::new(prompts, Arc::clone(&self.actions), max_tokens)?)
+    }
+
+    fn set_network_prior(&mut self, prior: NetworkPrior) {
+        self.prior = Some(Arc::new(prior.clone()));
+        self.network_prior = Some(prior);
     }
 
     /// What texts are about, where the task has sources.

@@ -15,7 +15,7 @@ use crate::experiment::Experiment;
 use crate::play::{NetworkPlayer, View, play};
 
 /// How the next action is chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Strategy {
     /// The most preferred action at every step.
     Greedy,
@@ -25,6 +25,9 @@ pub enum Strategy {
     Beam {
         /// Texts kept at every step, at least 1.
         width: usize,
+        /// The exponent `a` of the length in `log p / length^a`, by which finished texts are compared: 1 compares means a
+        /// token, 0 probabilities, which favour short texts.
+        length_exponent: f64,
     },
 }
 
@@ -73,17 +76,7 @@ pub fn generate(
     if let Some(prompt) = &request.prompt {
         task = task.with_prompt(encode_prompt(experiment, prompt)?.into())?;
     }
-    let temperature = match (request.temperature, experiment.config.exploration.policy(progress)) {
-        (Some(temperature), _) => temperature,
-        (None, Policy::Boltzmann { temperature } | Policy::BoltzmannMode { temperature }) => temperature,
-        (None, Policy::EpsilonGreedy { .. } | Policy::Greedy) => 1.0,
-    };
-    let uses_prior = experiment.acting_prior(Policy::Boltzmann { temperature }).is_some();
-    let policy = match request.strategy {
-        Strategy::Greedy if uses_prior => Policy::BoltzmannMode { temperature },
-        Strategy::Greedy => Policy::Greedy,
-        Strategy::Boltzmann | Strategy::Beam { .. } => Policy::Boltzmann { temperature },
-    };
+    let (policy, temperature) = acting(experiment, progress, request.strategy, request.temperature);
     let mut environments = task.environments(request.n.max(1))?;
     let n_starts = environments[0].n_starts();
     let mut rng = Seed(request.seed).stream("generate");
@@ -91,8 +84,9 @@ pub fn generate(
     let network = &network.clone().decoding(experiment.decoding());
     let mut player = NetworkPlayer::new(network, policy, prior, &experiment.encoder, &mut rng);
     let mut episodes = match request.strategy {
-        Strategy::Beam { width } => {
-            beam_search(&mut environments[0], &mut player, temperature, width.max(request.n), request.n)?
+        Strategy::Beam { width, length_exponent } => {
+            let search = Search { temperature, width: width.max(request.n), length_exponent };
+            beam_search(&mut environments[0], 0, &mut player, search, request.n)?
         }
         Strategy::Greedy | Strategy::Boltzmann => {
             let starts: Vec<Start> = (0..request.n).map(|index| Start::Indexed(index % n_starts)).collect();
@@ -110,6 +104,27 @@ pub fn generate(
         n_tokens: episode.written().len(),
     };
     Ok(episodes.iter().map(generated).collect())
+}
+
+/// The policy that chooses actions by `strategy`, and its temperature in units of Q.
+pub(crate) fn acting(
+    experiment: &Experiment,
+    progress: Progress,
+    strategy: Strategy,
+    temperature: Option<f64>,
+) -> (Policy, f64) {
+    let temperature = match (temperature, experiment.config.exploration.policy(progress)) {
+        (Some(temperature), _) => temperature,
+        (None, Policy::Boltzmann { temperature } | Policy::BoltzmannMode { temperature }) => temperature,
+        (None, Policy::EpsilonGreedy { .. } | Policy::Greedy) => 1.0,
+    };
+    let uses_prior = experiment.acting_prior(Policy::Boltzmann { temperature }).is_some();
+    let policy = match strategy {
+        Strategy::Greedy if uses_prior => Policy::BoltzmannMode { temperature },
+        Strategy::Greedy => Policy::Greedy,
+        Strategy::Boltzmann | Strategy::Beam { .. } => Policy::Boltzmann { temperature },
+    };
+    (policy, temperature)
 }
 
 /// The tokens of a prompt.
@@ -133,18 +148,28 @@ pub(crate) fn encode_prompt(experiment: &Experiment, prompt: &str) -> Result<Vec
     Ok(text.tokenizer.encode(prompt)?)
 }
 
-/// The `n` texts of highest mean log-probability a token that a search over `width` texts at a time finds from the first
-/// start of `environment`.
+/// How a beam search goes about it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Search {
+    /// In units of Q.
+    pub(crate) temperature: f64,
+    /// Texts kept at every step.
+    pub(crate) width: usize,
+    /// See [`Strategy::Beam`].
+    pub(crate) length_exponent: f64,
+}
+
+/// The best `n` texts that a search finds from one start of `environment`.
 ///
 /// Where several ways to divide a text into actions lead to it, the likeliest counts for it.
-fn beam_search(
+pub(crate) fn beam_search(
     environment: &mut Box<dyn Environment>,
+    start: usize,
     player: &mut NetworkPlayer<'_, TextQNetwork>,
-    temperature: f64,
-    width: usize,
+    Search { temperature, width, length_exponent }: Search,
     n: usize,
 ) -> Result<Vec<Trajectory>, TrainError> {
-    let state = environment.reset(Start::Indexed(0))?;
+    let state = environment.reset(Start::Indexed(start))?;
     let mut beam = vec![Candidate { episode: Trajectory::begin(state, environment.allowed()), log_prob: 0.0 }];
     let mut parents: Option<Vec<usize>> = None;
     let mut finished: Vec<Candidate> = Vec::new();
@@ -166,7 +191,7 @@ fn beam_search(
                 break;
             }
             let actions: Vec<ActionId> = beam[row].episode.actions.iter().copied().chain([action]).collect();
-            let candidate = Candidate { episode: take(environment.as_mut(), &actions)?, log_prob };
+            let candidate = Candidate { episode: take(environment.as_mut(), start, &actions)?, log_prob };
             if !written.insert(candidate.episode.tokens.clone()) {
                 continue;
             }
@@ -179,7 +204,7 @@ fn beam_search(
         }
         (beam, parents) = (next, Some(rows));
     }
-    finished.sort_by(|a, b| b.mean_log_prob().total_cmp(&a.mean_log_prob()));
+    finished.sort_by(|a, b| b.score(length_exponent).total_cmp(&a.score(length_exponent)));
     let mut written = HashSet::new();
     finished.retain(|candidate| written.insert(candidate.episode.tokens.clone()));
     finished.truncate(n);
@@ -193,8 +218,8 @@ struct Candidate {
 }
 
 impl Candidate {
-    fn mean_log_prob(&self) -> f64 {
-        self.log_prob / self.episode.written().len() as f64
+    fn score(&self, length_exponent: f64) -> f64 {
+        self.log_prob / (self.episode.written().len() as f64).powf(length_exponent)
     }
 }
 
@@ -202,9 +227,9 @@ fn views(beam: &[Candidate]) -> Vec<View<'_>> {
     beam.iter().map(|candidate| View::of(&candidate.episode)).collect()
 }
 
-/// The unfinished or finished episode that `actions` lead to from the first start.
-fn take(environment: &mut dyn Environment, actions: &[ActionId]) -> Result<Trajectory, TrainError> {
-    let state = environment.reset(Start::Indexed(0))?;
+/// The unfinished or finished episode that `actions` lead to from a start.
+fn take(environment: &mut dyn Environment, start: usize, actions: &[ActionId]) -> Result<Trajectory, TrainError> {
+    let state = environment.reset(Start::Indexed(start))?;
     let mut episode = Trajectory::begin(state, environment.allowed());
     for &action in actions {
         let step = environment.step(action)?;

@@ -7,6 +7,7 @@
 #![recursion_limit = "256"]
 
 mod actions;
+pub mod answer;
 pub mod builtin;
 mod candidates;
 pub mod config;
@@ -25,10 +26,10 @@ pub mod play;
 mod prior;
 pub mod report;
 mod responses;
-mod sourced;
 pub mod run;
 pub mod runner;
 pub mod seeds;
+mod sourced;
 pub mod stats;
 pub mod sweep;
 pub mod text;

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use burn::tensor::Device;
 use burn::tensor::activation::log_softmax;
 use dqn_core::batch::FORBIDDEN;
 use dqn_core::{CoreError, Prior, QNetwork, StateEncoder, learner};
-use dqn_mdp::{ActionTable, StateRef};
+use dqn_mdp::{ActionTable, Sources, StateRef};
 use dqn_model::{NetworkConfig, TextQNetwork};
 use dqn_text::Vocab;
 
@@ -92,6 +93,7 @@ impl OtherRun {
 }
 
 /// A Q-network as a language model: `softmax(Q)` over all actions.
+#[derive(Clone)]
 pub(crate) struct NetworkPrior {
     network: TextQNetwork,
     encoder: StateEncoder,
@@ -100,6 +102,12 @@ pub(crate) struct NetworkPrior {
 impl NetworkPrior {
     pub(crate) fn new(network: TextQNetwork, encoder: StateEncoder) -> Self {
         Self { network, encoder }
+    }
+
+    /// The same model of texts about `sources`.
+    pub(crate) fn reading(mut self, sources: Option<Arc<Sources>>) -> Self {
+        self.encoder.sources = sources;
+        self
     }
 }
 

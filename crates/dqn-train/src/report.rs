@@ -18,7 +18,11 @@ use crate::stats::paired_difference;
 /// The splits a result is reported on: one where all parts of the run see the same text.
 pub fn reported(experiment: &Experiment) -> &'static [Split] {
     let draws_starts = matches!(experiment.config.environment, EnvironmentConfig::Copy { .. });
-    match experiment.config.split.is_some() || experiment.config.environment.has_sources() || draws_starts || experiment.is_unjudged() {
+    match experiment.config.split.is_some()
+        || experiment.config.environment.has_sources()
+        || draws_starts
+        || experiment.is_unjudged()
+    {
         true => &[Split::Train, Split::Validation, Split::Test],
         false => &[Split::Train],
     }

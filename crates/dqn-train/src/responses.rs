@@ -141,12 +141,11 @@ impl Responses {
             episodes.push(episode);
         }
         found.episodes = episodes.into();
-        found.prompts =
-            (!prompts.is_empty()).then(|| Prompts {
-                prompts: prompts.into(),
-                references: Arc::new(references),
-                written: None,
-            });
+        found.prompts = (!prompts.is_empty()).then(|| Prompts {
+            prompts: prompts.into(),
+            references: Arc::new(references),
+            written: None,
+        });
         Ok(found)
     }
 }

@@ -340,6 +340,10 @@ fn value(metric: Metric, evaluation: &Evaluation) -> Option<f64> {
         Metric::PolicyPerplexity => evaluation.policy_perplexity.map(|perplexity| -perplexity),
         Metric::ReferencePerplexity => evaluation.reference_perplexity.map(|perplexity| -perplexity),
         Metric::Bleu => evaluation.bleu,
+        Metric::Chrf => evaluation.answers.map(|answers| answers.chrf),
+        Metric::Exact => evaluation.answers.map(|answers| answers.exact),
+        Metric::WordErrorRate => evaluation.answers.map(|answers| -answers.word_error_rate),
+        Metric::CharacterErrorRate => evaluation.answers.map(|answers| -answers.character_error_rate),
     }
 }
 
@@ -455,6 +459,10 @@ impl Runner<'_> {
             ("validation/policy_perplexity", evaluation.policy_perplexity),
             ("validation/reference_perplexity", evaluation.reference_perplexity),
             ("validation/bleu", evaluation.bleu),
+            ("validation/chrf", evaluation.answers.map(|answers| answers.chrf)),
+            ("validation/exact", evaluation.answers.map(|answers| answers.exact)),
+            ("validation/word_error_rate", evaluation.answers.map(|answers| answers.word_error_rate)),
+            ("validation/character_error_rate", evaluation.answers.map(|answers| answers.character_error_rate)),
             ("validation/distinct_2", evaluation.distinct_2),
             ("validation/epochs", training.epochs()),
         ];

@@ -33,6 +33,12 @@ pub(crate) enum SourceReading {
 }
 
 impl SourceReading {
+    /// What must be the same for two networks to read the same in a source.
+    pub(crate) fn meaning(&self) -> String {
+        let SourceReading::Text { tokenizer, .. } = self;
+        tokenizer.to_json()
+    }
+
     /// The source of a sentence.
     ///
     /// # Errors
@@ -65,7 +71,8 @@ impl Sourced {
         if n_left_out > 0 {
             tracing::info!("{n_left_out} held-out pairs are left out: their other side is learned from");
         }
-        let side = |pairs: &[Pair], of: fn(&Pair) -> &String| -> Vec<String> { pairs.iter().map(of).cloned().collect() };
+        let side =
+            |pairs: &[Pair], of: fn(&Pair) -> &String| -> Vec<String> { pairs.iter().map(of).cloned().collect() };
         let seen = |of: fn(&Pair) -> &String| -> Vec<&str> { training.iter().map(|pair| of(pair).as_str()).collect() };
         let reader = SourceReading::Text {
             tokenizer: config.source_tokenizer.train(&seen(|pair| &pair.source))?,

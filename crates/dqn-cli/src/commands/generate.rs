@@ -29,7 +29,9 @@ pub(crate) fn run(args: &Generate, console: Console) -> anyhow::Result<()> {
     let strategy = match strategy {
         GenerateStrategy::Greedy => Strategy::Greedy,
         GenerateStrategy::Boltzmann => Strategy::Boltzmann,
-        GenerateStrategy::Beam => Strategy::Beam { width: args.beam_width.unwrap_or(BEAM_WIDTH).max(args.n) },
+        GenerateStrategy::Beam => {
+            Strategy::Beam { width: args.beam_width.unwrap_or(BEAM_WIDTH).max(args.n), length_exponent: 1.0 }
+        }
     };
     let request = GenerateRequest {
         prompt: args.prompt.clone(),

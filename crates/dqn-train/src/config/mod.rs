@@ -334,6 +334,34 @@ pub enum Metric {
     ReferencePerplexity,
     /// Corpus BLEU; the higher the better.
     Bleu,
+    /// Corpus chrF, in tasks with sources; the higher the better.
+    Chrf,
+    /// Share of texts that are exactly what people wrote, in tasks with sources; the higher the better.
+    Exact,
+    /// Word error rate, in tasks with sources; the lower the better.
+    WordErrorRate,
+    /// Character error rate, in tasks with sources; the lower the better.
+    CharacterErrorRate,
+}
+
+impl Metric {
+    /// Its name in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Metric::Return => "return",
+            Metric::PolicyPerplexity => "policy_perplexity",
+            Metric::ReferencePerplexity => "reference_perplexity",
+            Metric::Bleu => "bleu",
+            Metric::Chrf => "chrf",
+            Metric::Exact => "exact",
+            Metric::WordErrorRate => "word_error_rate",
+            Metric::CharacterErrorRate => "character_error_rate",
+        }
+    }
+
+    fn needs_sources(self) -> bool {
+        matches!(self, Metric::Chrf | Metric::Exact | Metric::WordErrorRate | Metric::CharacterErrorRate)
+    }
 }
 
 fn default_order() -> usize {
@@ -696,12 +724,10 @@ impl ExperimentConfig {
         }
         if self.evaluation.metric != Metric::Return && !is_generation {
             let why = "only tasks of free writing have texts that people wrote: use \"return\"";
-            let found = match self.evaluation.metric {
-                Metric::PolicyPerplexity => "policy_perplexity",
-                Metric::ReferencePerplexity => "reference_perplexity",
-                Metric::Return | Metric::Bleu => "bleu",
-            };
-            fault("evaluation.metric", found.to_owned(), why);
+            fault("evaluation.metric", self.evaluation.metric.name().to_owned(), why);
+        } else if self.evaluation.metric.needs_sources() && !has_sources {
+            let why = "only tasks with sources have one answer to each: use \"bleu\" or \"return\"";
+            fault("evaluation.metric", self.evaluation.metric.name().to_owned(), why);
         }
         for (path, found, why) in self.learner.faults(self.network.distribution) {
             fault(path, found, why);

@@ -1,0 +1,100 @@
+//! Answers to sources that people give: translations, transcripts.
+
+use dqn_core::{Progress, QNetwork};
+use dqn_mdp::{Environment, Prompt, Seed, Source, SourceId, Start, Trajectory};
+use dqn_model::TextQNetwork;
+use serde::{Deserialize, Serialize};
+
+use crate::TrainError;
+use crate::experiment::Experiment;
+use crate::generate::{Search, Strategy, acting, beam_search};
+use crate::play::{NetworkPlayer, play};
+
+/// How sources are answered.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AnswerRequest {
+    /// How actions are chosen.
+    pub strategy: Strategy,
+    /// Temperature in units of Q; without it the one that exploration ended with.
+    pub temperature: Option<f64>,
+    /// Seed of the draws.
+    pub seed: u64,
+}
+
+/// What was written about a source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The text.
+    pub text: String,
+    /// Its tokens, its end included.
+    pub n_tokens: usize,
+    /// Whether it was cut at the limit of the task.
+    pub truncated: bool,
+}
+
+/// Sources that are answered together.
+const BATCH: usize = 64;
+
+/// The source of a sentence, for a run that translates.
+///
+/// # Errors
+/// [`TrainError::NotOffered`] for another run, [`TrainError::EmptySource`].
+pub fn sentence(experiment: &Experiment, text: &str) -> Result<Source, TrainError> {
+    match experiment.sourced() {
+        Some(sourced) => sourced.reader.sentence(text),
+        None => Err(TrainError::NotOffered {
+            what: "a translation".to_owned(),
+            why: "only runs in the environment \"translation\" write about sentences".to_owned(),
+        }),
+    }
+}
+
+/// What the network writes about each of `sources`, in their order.
+///
+/// # Errors
+/// [`TrainError::NotOffered`] for a run whose task has no sources, and when the task refuses an action.
+pub fn answer(
+    experiment: Experiment,
+    network: &TextQNetwork,
+    progress: Progress,
+    sources: Vec<Source>,
+    request: AnswerRequest,
+) -> Result<Vec<Answer>, TrainError> {
+    let n_sources = sources.len();
+    let (experiment, first) = experiment.asked_about(sources)?;
+    let (policy, temperature) = acting(&experiment, progress, request.strategy, request.temperature);
+    let mut rng = Seed(request.seed).stream("generate");
+    let prior = experiment.acting_prior(policy);
+    let network = &network.clone().decoding(experiment.decoding());
+    let ids: Vec<Prompt> = (0..n_sources as u32).map(|index| Prompt::from(SourceId(first.0 + index))).collect();
+    let mut answers = Vec::with_capacity(n_sources);
+    for prompts in ids.chunks(BATCH) {
+        let environment: Box<dyn Environment> = Box::new(experiment.writing_about(prompts.into())?);
+        let mut player = NetworkPlayer::new(network, policy, prior, &experiment.encoder, &mut rng);
+        let episodes: Vec<Trajectory> = match request.strategy {
+            Strategy::Beam { width, length_exponent } => {
+                let search = Search { temperature, width, length_exponent };
+                let mut environment = environment;
+                let mut episodes = Vec::with_capacity(prompts.len());
+                for start in 0..prompts.len() {
+                    episodes.extend(beam_search(&mut environment, start, &mut player, search, 1)?);
+                }
+                episodes
+            }
+            Strategy::Greedy | Strategy::Boltzmann => {
+                let starts: Vec<Start> = (0..prompts.len()).map(Start::Indexed).collect();
+                let mut environments = Vec::with_capacity(prompts.len());
+                for _ in prompts {
+                    environments.push(Box::new(experiment.writing_about(prompts.into())?) as Box<dyn Environment>);
+                }
+                play(&mut environments, &starts, &mut player)?
+            }
+        };
+        answers.extend(episodes.iter().map(|episode| Answer {
+            text: experiment.render(episode.written()),
+            n_tokens: episode.written().len(),
+            truncated: episode.outcome == dqn_mdp::Outcome::Truncated,
+        }));
+    }
+    Ok(answers)
+}
