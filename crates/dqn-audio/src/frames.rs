@@ -19,7 +19,7 @@ impl Frames {
     /// # Panics
     /// When `n_mels` is 0, or the values are not whole frames.
     pub fn new(n_mels: usize, values: Vec<f32>) -> Self {
-        assert!(n_mels > 0 && values.len() % n_mels == 0, "{} values in frames of {n_mels}", values.len());
+        assert!(n_mels > 0 && values.len().is_multiple_of(n_mels), "{} values in frames of {n_mels}", values.len());
         Self { n_mels, values }
     }
 

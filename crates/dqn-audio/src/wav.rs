@@ -105,7 +105,7 @@ fn data<'a>(origin: &str, body: &'a [u8], length: u32) -> Result<&'a [u8], Audio
 fn samples(origin: &str, format: &Format, data: &[u8]) -> Result<Waveform, AudioError> {
     let &Format { n_channels, sample_rate_hz, encoding } = format;
     let frame_bytes = n_channels * encoding.n_bytes();
-    if data.len() % frame_bytes != 0 {
+    if !data.len().is_multiple_of(frame_bytes) {
         let message = format!("{} bytes of audio data are not whole frames of {frame_bytes} bytes", data.len());
         return Err(damaged(origin, message));
     }

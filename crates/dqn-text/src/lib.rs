@@ -3,12 +3,14 @@
 //! Read the modules in the order in which a text passes through them: a [`corpus`] is read and normalised, its
 //! documents are divided by [`split`], a [`tokenizer`] turns them into [`TokenId`]s of a [`Vocab`], and an
 //! [`action`] table says which tokens each action writes; the [`words`] and [`phrases`] of a text can be actions too.
+//! Texts that are spoken come from a manifest of recordings ([`speech`]).
 
 pub mod action;
 pub mod corpus;
 mod error;
 pub mod phrases;
 mod script;
+pub mod speech;
 pub mod split;
 pub mod tokenizer;
 mod vocab;
