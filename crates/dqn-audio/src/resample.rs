@@ -72,12 +72,14 @@ fn interpolated(samples: &[f32], from: u32, to: u32) -> Result<Vec<f32>, AudioEr
     let (from, to) = ((from / divisor) as usize, (to / divisor) as usize);
     // An even number of samples on both sides: the middle of the filter, and so its delay, is then a whole sample.
     let n_chunk = 2 * from * (MIN_FILTER_SAMPLES / 2).div_ceil(from.min(to));
+    // In double precision, as the features are: one instance of the transform to compile, not two.
+    let samples: Vec<f64> = samples.iter().copied().map(f64::from).collect();
     let mut resampler =
-        Fft::<f32>::new_custom(from, to, n_chunk, 1, 1, WindowFunction::BlackmanHarris2, FixedSync::Both)
+        Fft::<f64>::new_custom(from, to, n_chunk, 1, 1, WindowFunction::BlackmanHarris2, FixedSync::Both)
             .map_err(|error| fault(&error))?;
-    let input = SequentialSlice::new(samples, 1, samples.len()).map_err(|error| fault(&error))?;
+    let input = SequentialSlice::new(samples.as_slice(), 1, samples.len()).map_err(|error| fault(&error))?;
     let output = resampler.process_all(&input, samples.len(), None).map_err(|error| fault(&error))?;
-    let mut output = output.take_data();
+    let mut output: Vec<f32> = output.take_data().into_iter().map(|sample| sample as f32).collect();
     // Its length comes from a product of floats, which may be a sample off.
     output.resize(n_samples, 0.0);
     Ok(output)
