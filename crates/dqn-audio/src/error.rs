@@ -40,7 +40,8 @@ pub enum AudioError {
     },
     /// A file holds fewer samples than its header says.
     #[error(
-        "{origin} is cut short, or its header is wrong: it should hold {expected} {unit} of audio data and holds {found}"
+        "{origin} is cut short, or its header is wrong: it should hold {expected} {unit} of audio data and holds \
+         {found}"
     )]
     TruncatedData {
         /// The file.
@@ -170,8 +171,8 @@ pub enum AudioError {
     },
     /// A mel channel lies between two frequencies of the transform, and would be silent for ever.
     #[error(
-        "n_mels = {n_mels}: channel {channel}, {low_hz:.1} to {high_hz:.1} Hz, lies between two of the frequencies that \
-         a window of {window_milliseconds} ms resolves ({resolution_hz:.1} Hz apart); take fewer channels, a longer \
+        "n_mels = {n_mels}: channel {channel}, {low_hz:.1} to {high_hz:.1} Hz, lies between two of the frequencies \
+         that a window of {window_milliseconds} ms resolves ({resolution_hz:.1} Hz apart); take fewer channels, a longer \
          window or a wider band"
     )]
     SilentChannel {

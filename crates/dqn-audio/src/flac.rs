@@ -71,8 +71,8 @@ fn divide<'a>(origin: &str, bytes: &'a [u8]) -> Result<Parts<'a>, AudioError> {
     }
 }
 
-/// Reads the STREAMINFO block: after two lengths of blocks and two of frames, 20 bits of sample rate, 3 of channels, 5 of
-/// sample size, 36 of length, and the checksum.
+/// Reads the STREAMINFO block: after two lengths of blocks and two of frames, 20 bits of sample rate, 3 of channels, 5
+/// of sample size, 36 of length, and the checksum.
 ///
 /// Source: RFC 9639, section 8.2.
 fn parts<'a>(stream_info: &'a [u8; STREAM_INFO_BYTES], frames: &'a [u8]) -> Parts<'a> {

@@ -93,8 +93,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn mean_and_variance(n_mels in 1_usize..6, n_frames in 1_usize..30, seed in prop::collection::vec(-30.0_f32..10.0, 180)) {
-            let mut frames = Frames::new(n_mels, seed[..n_mels * n_frames].to_vec());
+        fn mean_and_variance(
+            n_mels in 1_usize..6, n_frames in 1_usize..30, values in prop::collection::vec(-30.0_f32..10.0, 180),
+        ) {
+            let mut frames = Frames::new(n_mels, values[..n_mels * n_frames].to_vec());
             let before = frames.clone();
             frames.normalize();
             for mel in 0..n_mels {

@@ -23,8 +23,8 @@ pub struct LogMelConfig {
     /// Sample rate of the waveforms, in hertz. Default 8000.
     #[schemars(range(min = 1, max = 768000))]
     pub sample_rate_hz: u32,
-    /// Length of the Hann window, in milliseconds. The transform takes as many samples as the next power of two has, the
-    /// window in their middle. Default 25, as in Kaldi.
+    /// Length of the Hann window, in milliseconds. The transform takes as many samples as the next power of two has,
+    /// the window in their middle. Default 25, as in Kaldi.
     #[schemars(range(max = 1000.0), extend("exclusiveMinimum" = 0.0))]
     pub window_milliseconds: f64,
     /// From one frame to the next, in milliseconds. Default 10, as in Kaldi.

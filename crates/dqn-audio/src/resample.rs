@@ -17,10 +17,11 @@ const SPEED_PARTS: u32 = 1000;
 const MIN_FILTER_SAMPLES: usize = 512;
 
 impl Waveform {
-    /// The same sound at another rate, `ceil(samples * rate / old rate)` samples long; a copy where the rates are equal.
+    /// The same sound at another rate, `ceil(samples * rate / old rate)` samples long; a copy where the rates are
+    /// equal.
     ///
-    /// Frequencies that the new rate cannot hold are taken out (windowed-sinc filter of 512 samples or more at the lower
-    /// rate), and what is outside of the clip counts as silence.
+    /// Frequencies that the new rate cannot hold are taken out (windowed-sinc filter of 512 samples or more at the
+    /// lower rate), and what is outside of the clip counts as silence.
     ///
     /// # Errors
     /// [`AudioError::SampleRate`], [`AudioError::RateRatio`] when the rates differ by more than a factor of 256,
@@ -38,8 +39,8 @@ impl Waveform {
         Self::checked("the resampled waveform", samples, to)
     }
 
-    /// The same sound `speed` times as fast, pitch and all, `ceil(samples / speed)` samples long; a copy at speed 1. The
-    /// speed is rounded to thousandths.
+    /// The same sound `speed` times as fast, pitch and all, `ceil(samples / speed)` samples long; a copy at speed 1.
+    /// The speed is rounded to thousandths.
     ///
     /// Speeds of 0.9, 1 and 1.1 triple a small set of speech.
     ///

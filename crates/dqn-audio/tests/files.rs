@@ -244,16 +244,18 @@ fn a_damaged_byte_of_flac_is_found() {
 proptest! {
     #[test]
     fn what_hound_writes_is_read_back(
-        n_channels in 1_u16..40, n_frames in 1_usize..20, bits in prop_oneof![Just(8_u16), Just(16), Just(24), Just(32)],
+        n_channels in 1_u16..40, n_frames in 1_usize..20,
+        bits_per_sample in prop_oneof![Just(8_u16), Just(16), Just(24), Just(32)],
         seed in prop::collection::vec(any::<i32>(), 800),
     ) {
         let samples: Vec<i32> =
-            seed[..usize::from(n_channels) * n_frames].iter().map(|sample| sample >> (32 - bits)).collect();
-        let spec = WavSpec { channels: n_channels, sample_rate: 16000, bits_per_sample: bits, sample_format: SampleFormat::Int };
+            seed[..usize::from(n_channels) * n_frames].iter().map(|sample| sample >> (32 - bits_per_sample)).collect();
+        let sample_format = SampleFormat::Int;
+        let spec = WavSpec { channels: n_channels, sample_rate: 16000, bits_per_sample, sample_format };
         let waveform = Waveform::from_bytes("a", &written(spec, &samples)).unwrap();
         prop_assert_eq!(waveform.sample_rate_hz(), 16000);
         prop_assert_eq!(waveform.samples().len(), n_frames);
-        let scale = f64::from(n_channels) * 2.0_f64.powi(i32::from(bits) - 1);
+        let scale = f64::from(n_channels) * 2.0_f64.powi(i32::from(bits_per_sample) - 1);
         for (frame, &found) in samples.chunks(n_channels.into()).zip(waveform.samples()) {
             let expected = frame.iter().map(|&sample| f64::from(sample)).sum::<f64>() / scale;
             prop_assert!((f64::from(found) - expected).abs() < 1e-7);

@@ -3,7 +3,8 @@
     pip install soundfile==0.14.0 numpy==2.4.6
     python make_audio_files.py
 
-Each case holds the bytes of a file in hexadecimal and the mean of its channels, sample by sample.
+Each case holds the bytes of a file in hexadecimal and the mean of its channels, sample by sample. In files of floats
+libsndfile writes the time at which they were made, so that they differ from run to run in those bytes.
 """
 
 import io
@@ -20,7 +21,14 @@ ENCODINGS = {
     "WAVEX": ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"],
     "FLAC": ["PCM_S8", "PCM_16", "PCM_24"],
 }
-UNSUPPORTED = [("WAV", "ULAW"), ("WAV", "ALAW"), ("WAV", "IMA_ADPCM"), ("AIFF", "PCM_16"), ("OGG", "VORBIS"), ("AU", "PCM_16")]
+UNSUPPORTED = [
+    ("WAV", "ULAW"),
+    ("WAV", "ALAW"),
+    ("WAV", "IMA_ADPCM"),
+    ("AIFF", "PCM_16"),
+    ("OGG", "VORBIS"),
+    ("AU", "PCM_16"),
+]
 SAMPLE_RATE_HZ = 8000
 
 
