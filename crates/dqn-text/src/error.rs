@@ -142,6 +142,30 @@ pub enum TextError {
     /// A tokenizer needs a part of the program that was not compiled in.
     #[error("tokenizer.chinese = \"jieba\" needs the cargo feature `jieba`, which this program was built without")]
     NoJieba,
+    /// A manifest of recordings cannot be opened or read.
+    #[error("{origin} cannot be read: {source}")]
+    ManifestFile {
+        /// The manifest.
+        origin: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A line of a manifest is no recording.
+    #[error("{origin}, line {line}: {message}")]
+    Manifest {
+        /// The manifest.
+        origin: String,
+        /// The line, counted from 1.
+        line: usize,
+        /// What was found, and what is allowed.
+        message: String,
+    },
+    /// A manifest lists nothing.
+    #[error("{origin} lists no recordings; at least one line must be one")]
+    NoClips {
+        /// The manifest.
+        origin: String,
+    },
     /// The tokenizers library failed.
     #[error("the BPE tokenizer failed: {message}")]
     Bpe {

@@ -3,6 +3,7 @@
 //! Read the modules in the order in which a text passes through them: a [`corpus`] is read and normalised, its
 //! documents are divided by [`split`] ([`parallel`] texts divide themselves), a [`tokenizer`] turns them into [`TokenId`]s of a [`Vocab`], and an
 //! [`action`] table says which tokens each action writes; the [`words`] and [`phrases`] of a text can be actions too.
+//! Texts that are spoken come from a manifest of recordings ([`speech`]).
 
 pub mod action;
 pub mod corpus;
@@ -10,6 +11,7 @@ mod error;
 pub mod parallel;
 pub mod phrases;
 mod script;
+pub mod speech;
 pub mod split;
 pub mod tokenizer;
 mod vocab;

@@ -5,16 +5,30 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::workspace::Workspace;
 
 /// The layer table: each crate with the crates of this workspace it may import. Tests may import more.
-const LAYERS: [(&str, &[&str]); 10] = [
+const LAYERS: [(&str, &[&str]); 11] = [
     ("dqn-text", &[]),
     ("dqn-score", &["dqn-text"]),
+    ("dqn-audio", &[]),
     ("dqn-mdp", &["dqn-text"]),
-    ("dqn-env", &["dqn-text", "dqn-score", "dqn-mdp"]),
+    ("dqn-env", &["dqn-text", "dqn-score", "dqn-audio", "dqn-mdp"]),
     ("dqn-core", &["dqn-mdp"]),
     ("dqn-model", &["dqn-mdp", "dqn-core"]),
-    ("dqn-train", &["dqn-text", "dqn-score", "dqn-mdp", "dqn-env", "dqn-core", "dqn-model"]),
+    ("dqn-train", &["dqn-text", "dqn-score", "dqn-audio", "dqn-mdp", "dqn-env", "dqn-core", "dqn-model"]),
     ("dqn-report", &["dqn-text", "dqn-train"]),
-    ("dqn-cli", &["dqn-text", "dqn-score", "dqn-mdp", "dqn-env", "dqn-core", "dqn-model", "dqn-train", "dqn-report"]),
+    (
+        "dqn-cli",
+        &[
+            "dqn-text",
+            "dqn-score",
+            "dqn-audio",
+            "dqn-mdp",
+            "dqn-env",
+            "dqn-core",
+            "dqn-model",
+            "dqn-train",
+            "dqn-report",
+        ],
+    ),
     ("xtask", &[]),
 ];
 const CLI: &str = "dqn-cli";
