@@ -13,7 +13,7 @@ const LAYERS: [(&str, &[&str]); 10] = [
     ("dqn-core", &["dqn-mdp"]),
     ("dqn-model", &["dqn-mdp", "dqn-core"]),
     ("dqn-train", &["dqn-text", "dqn-score", "dqn-mdp", "dqn-env", "dqn-core", "dqn-model"]),
-    ("dqn-report", &["dqn-text", "dqn-train"]),
+    ("dqn-report", &["dqn-text", "dqn-score", "dqn-train"]),
     ("dqn-cli", &["dqn-text", "dqn-score", "dqn-mdp", "dqn-env", "dqn-core", "dqn-model", "dqn-train", "dqn-report"]),
     ("xtask", &[]),
 ];
