@@ -8,6 +8,7 @@ use clap_complete::Shell;
 use dqn_env::game::GamePlayer;
 use dqn_score::{BleuTokenizer, RougeKind, RougeTokenizer};
 use dqn_text::split::Split;
+use dqn_train::learning::Threshold;
 use dqn_train::run::checkpoint::Which;
 use serde::Serialize;
 
@@ -62,6 +63,8 @@ pub(crate) enum Command {
     Sweep(Search),
     /// Compare methods on the same task, data and seeds, beside scripted players and published figures
     Leaderboard(Leaderboard),
+    /// Show a run in the terminal while it goes on: progress, curves, newest scores and samples
+    Watch(Watch),
     /// Write one HTML page about runs: curves, results, samples and settings. It needs no network, and any browser shows it
     Report(Report),
     /// Print what several runs have learned beside each other
@@ -104,6 +107,10 @@ pub(crate) struct Train {
     /// With --seeds, runs made at a time, which share the cores [default: one a core; on a graphics card 1]
     #[arg(long, value_name = "N", requires = "seeds", value_parser = at_least_one)]
     pub(crate) parallel: Option<usize>,
+    /// With --seeds, tell when each run reached this value of a measure in its metrics.jsonl; perplexities, losses and
+    /// errors come down to it [default: the return nine tenths of the way from the lowest first to the highest of all runs]
+    #[arg(long, value_name = "METRIC=VALUE", requires = "seeds")]
+    pub(crate) threshold: Option<Threshold>,
     /// Print the result as one JSON object and nothing else on standard output:
     /// {run, finished, updates, evaluation}, the last as by `eval --json`; with --seeds {runs, finished, table}
     #[arg(long)]
@@ -608,6 +615,17 @@ pub(crate) struct Leaderboard {
     pub(crate) json: bool,
 }
 
+/// Arguments of `watch`.
+#[derive(Debug, Args)]
+pub(crate) struct Watch {
+    /// Folder of the run, going on, finished or stopped
+    #[arg(value_name = "RUN")]
+    pub(crate) run: PathBuf,
+    /// Print one frame as plain text and end: as large as the terminal or, without one, 80 columns by 24 lines
+    #[arg(long)]
+    pub(crate) once: bool,
+}
+
 /// Arguments of `report`.
 #[derive(Debug, Args)]
 pub(crate) struct Report {
@@ -618,6 +636,10 @@ pub(crate) struct Report {
     /// folder or, for several runs, in the current one]
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// Tell when each run reached this value of a measure in its metrics.jsonl; perplexities, losses and errors come down to
+    /// it [default: the return nine tenths of the way from the lowest first to the highest of all runs]
+    #[arg(long, value_name = "METRIC=VALUE")]
+    pub(crate) threshold: Option<Threshold>,
     /// Show the page in the browser
     #[arg(long)]
     pub(crate) open: bool,
@@ -629,8 +651,13 @@ pub(crate) struct Compare {
     /// Folders of finished runs
     #[arg(value_name = "RUN", required = true)]
     pub(crate) runs: Vec<PathBuf>,
+    /// Tell when each run reached this value of a measure in its metrics.jsonl; perplexities, losses and errors come down to
+    /// it [default: the return nine tenths of the way from the lowest first to the highest of all runs]
+    #[arg(long, value_name = "METRIC=VALUE")]
+    pub(crate) threshold: Option<Threshold>,
     /// Print a JSON array on one line and nothing else on standard output, for each split {split, runs: [{run, experiment,
-    /// seed, updates, evaluation}], means: [{experiment, n_runs, episode_return: {mean, low, high}}]}
+    /// seed, updates, learning, evaluation}], means: [{experiment, n_runs, episode_return: {mean, low, high},
+    /// interquartile_mean, standard_deviation, worst, worst_seed}], improvements: [{experiment, over, probability}]}
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -804,11 +831,6 @@ fn seeds(text: &str) -> Result<Seeds, String> {
 fn temperature(text: &str) -> Result<f64, String> {
     let positive = text.parse().ok().filter(|value: &f64| value.is_finite() && *value > 0.0);
     positive.ok_or_else(|| "it must be a number above 0".to_owned())
-}
-
-fn not_negative(text: &str) -> Result<f64, String> {
-    let found = text.parse().ok().filter(|value: &f64| value.is_finite() && *value >= 0.0);
-    found.ok_or_else(|| "it must be a number of at least 0".to_owned())
 }
 
 fn sweep(text: &str) -> Result<Sweep, String> {

@@ -16,6 +16,7 @@ mod progress;
 mod saved_run;
 mod summary;
 mod table;
+mod watch;
 
 use std::process::ExitCode;
 

@@ -34,7 +34,7 @@ pub(crate) fn terms(rows: &[&Evaluation]) -> Option<String> {
 }
 
 /// A table whose first column is text and whose other columns are numbers.
-fn written(heads: Vec<String>, rows: impl Iterator<Item = Vec<String>>) -> String {
+pub(crate) fn written(heads: Vec<String>, rows: impl Iterator<Item = Vec<String>>) -> String {
     let n_columns = heads.len();
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN).set_content_arrangement(ContentArrangement::Disabled).set_header(heads);

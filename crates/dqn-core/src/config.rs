@@ -233,10 +233,7 @@ impl DqnConfig {
             ("learner.lambda", self.lambda.is_some()),
             ("learner.munchausen", self.munchausen.is_some()),
             ("learner.conservatism", self.conservatism > 0.0 && !is_ilql),
-            (
-                "learner.value_bounds",
-                self.value_bounds.is_some() && matches!(self.objective, Objective::PathConsistency { .. }),
-            ),
+            ("learner.value_bounds", self.value_bounds.is_some() && !is_ilql),
             ("learner.value_rescaling", self.value_rescaling.is_some()),
         ];
         for (key, _) in td_only.into_iter().filter(|(_, is_set)| *is_set && !is_td) {
@@ -314,5 +311,20 @@ mod tests {
         check(implicit, DqnConfig { conservatism: 0.5, ..base() }, &["learner.conservatism"]);
         check(implicit, DqnConfig { loss: Loss::Mse {}, ..base() }, &["learner.loss"]);
         check(Distribution::Mean, DqnConfig { loss: Loss::Mse {}, ..base() }, &[]);
+    }
+
+    #[test]
+    fn bounds_of_values_are_refused_where_nothing_reads_them() {
+        let check = |objective, expected: &[&str]| {
+            let bounded =
+                DqnConfig { objective, imitation: 0.0, value_bounds: Some([-1.0, 1.0]), ..DqnConfig::default() };
+            let faults = bounded.faults(Distribution::Mean);
+            let keys: Vec<&str> = faults.iter().map(|fault| fault.0).collect();
+            assert_eq!(keys, expected, "{objective:?}");
+        };
+        check(Objective::Td {}, &[]);
+        check(Objective::Imitation {}, &["learner.value_bounds"]);
+        // That it teaches no policy of the data is another fault.
+        check(Objective::Ilql { expectile: 0.8 }, &["learner.imitation"]);
     }
 }

@@ -149,7 +149,7 @@ fn scientific(value: f64, n_decimals: usize) -> String {
 }
 
 /// A value with four digits that count.
-pub(crate) fn number(value: f64) -> String {
+pub fn number(value: f64) -> String {
     let size = value.abs();
     let text = if value == 0.0 {
         "0".to_owned()
@@ -164,7 +164,7 @@ pub(crate) fn number(value: f64) -> String {
 }
 
 /// A count with its thousands divided by thin spaces.
-pub(crate) fn count(n: u64) -> String {
+pub fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -177,7 +177,7 @@ pub(crate) fn count(n: u64) -> String {
 }
 
 /// A time span in its two largest units.
-pub(crate) fn duration(seconds: f64) -> String {
+pub fn duration(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     match whole {
         0..60 => format!("{} s", number(seconds)),

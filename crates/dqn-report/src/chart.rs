@@ -16,6 +16,8 @@ const RIGHT: f64 = 12.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 40.0;
 
+const UPDATES: &str = "updates";
+
 /// Colours of the page; lines after the last one begin again, dashed.
 const N_COLOURS: usize = 8;
 
@@ -57,6 +59,8 @@ pub(crate) fn colour_class(colour: usize) -> String {
 
 /// The plotted area between its axes.
 struct Frame {
+    /// What the horizontal axis counts.
+    x_name: &'static str,
     x: Axis,
     y: Axis,
 }
@@ -95,7 +99,13 @@ impl Frame {
             let (x, y) = (self.x(*tick), floor + 17.0);
             let _ = write!(svg, "<text x=\"{x:.1}\" y=\"{y}\" class=\"middle\">{label}</text>");
         }
-        let _ = write!(svg, "<text x=\"{}\" y=\"{}\" class=\"end name\">updates</text>", WIDTH - RIGHT, floor + 33.0);
+        let _ = write!(
+            svg,
+            "<text x=\"{}\" y=\"{}\" class=\"end name\">{}</text>",
+            WIDTH - RIGHT,
+            floor + 33.0,
+            self.x_name
+        );
         svg += "</g>";
         svg += marks;
         svg += "</svg>";
@@ -135,13 +145,7 @@ fn path(points: impl Iterator<Item = (f64, f64)>) -> String {
     path
 }
 
-/// Curves over updates, each with the band of its columns; whether the axis of values is logarithmic.
-pub(crate) fn lines(title: &str, lines: &[Line]) -> (String, Scale) {
-    let columns = || lines.iter().flat_map(|line| &line.columns);
-    let frame = Frame {
-        x: Axis::exactly(columns().map(|column| column.x)),
-        y: Axis::around(columns().flat_map(|column| [column.low, column.high])),
-    };
+fn bands(frame: &Frame, lines: &[Line]) -> String {
     let mut marks = String::new();
     for Line { columns, colour, .. } in lines {
         let class = colour_class(*colour);
@@ -151,6 +155,46 @@ pub(crate) fn lines(title: &str, lines: &[Line]) -> (String, Scale) {
             let _ = write!(marks, "<path class=\"band {class}\" d=\"{}Z\"/>", path(upper.chain(lower)));
         }
     }
+    marks
+}
+
+/// Shares from 0 to 1 above a return, each with its band, as a line that steps down.
+pub(crate) fn profile(title: &str, lines: &[Line]) -> String {
+    let columns = || lines.iter().flat_map(|line| &line.columns);
+    let xs: Vec<f64> = columns().map(|column| column.x).collect();
+    let frame =
+        Frame { x_name: "return", x: Axis::exactly(xs.iter().copied()), y: Axis::spanning_zero([1.0].into_iter()) };
+    let mut marks = bands(&frame, lines);
+    for Line { columns, colour, .. } in lines {
+        let mut points: Vec<(f64, f64)> = Vec::new();
+        for column in columns {
+            // A share holds until the return at which it falls.
+            points.extend(points.last().map(|&(_, y)| (frame.x(column.x), y)));
+            points.push((frame.x(column.x), frame.y(column.middle)));
+        }
+        let _ = write!(marks, "<path class=\"line {}\" d=\"{}\"/>", colour_class(*colour), path(points.into_iter()));
+    }
+    marks += &frame.strips(&xs, |x| {
+        let mut text = format!("above {}", number(x));
+        for line in lines {
+            if let Some(column) = nearest(&line.columns, x) {
+                let _ = write!(text, "\n{}{}", labelled(&line.label), number(column.middle));
+            }
+        }
+        text
+    });
+    frame.svg(title, &marks)
+}
+
+/// Curves over updates, each with the band of its columns; whether the axis of values is logarithmic.
+pub(crate) fn lines(title: &str, lines: &[Line]) -> (String, Scale) {
+    let columns = || lines.iter().flat_map(|line| &line.columns);
+    let frame = Frame {
+        x_name: UPDATES,
+        x: Axis::exactly(columns().map(|column| column.x)),
+        y: Axis::around(columns().flat_map(|column| [column.low, column.high])),
+    };
+    let mut marks = bands(&frame, lines);
     for Line { columns, colour, .. } in lines {
         let class = colour_class(*colour);
         let line = path(columns.iter().map(|column| (frame.x(column.x), frame.y(column.middle))));
@@ -192,8 +236,11 @@ pub(crate) fn stack(title: &str, names: &[String], shares: &[Shares]) -> String 
     let towers: Vec<Vec<(f64, f64)>> = shares.iter().map(|share| tower(&share.values)).collect();
     let sums = || shares.iter().map(|share| share.values.iter().sum::<f64>());
     let ends = towers.iter().flatten().flat_map(|&(low, high)| [low, high]);
-    let frame =
-        Frame { x: Axis::exactly(shares.iter().map(|share| share.x)), y: Axis::spanning_zero(ends.chain(sums())) };
+    let frame = Frame {
+        x_name: UPDATES,
+        x: Axis::exactly(shares.iter().map(|share| share.x)),
+        y: Axis::spanning_zero(ends.chain(sums())),
+    };
     let mut marks = String::new();
     for index in 0..names.len() {
         let floor = shares.iter().zip(&towers).map(|(share, tower)| (frame.x(share.x), frame.y(tower[index].0)));

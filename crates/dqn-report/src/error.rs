@@ -34,6 +34,14 @@ pub enum ReportError {
         /// Its second name.
         second: PathBuf,
     },
+    /// A threshold is of a measure that no run has taken.
+    #[error("no run has measured {metric}; measured was: {measured}")]
+    NotMeasured {
+        /// Name of the measure.
+        metric: String,
+        /// The names of all that were measured.
+        measured: String,
+    },
     /// A run that has not come to its end is to be compared.
     #[error("{} does not exist; a run is evaluated when it ends: dqn-cli train --resume {}", path.display(), run.display())]
     NotEvaluated {

@@ -5,7 +5,9 @@ use std::time::SystemTime;
 
 use dqn_text::split::Split;
 use dqn_train::evaluation::Evaluation;
+use dqn_train::learning::Threshold;
 use dqn_train::report::Report;
+use dqn_train::run::metrics::Record;
 use minijinja::Environment;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
@@ -15,8 +17,9 @@ use crate::RunFiles;
 use crate::axis::{count, duration};
 use crate::chart::{colour_class, interval_mark};
 use crate::columns::columns_of;
-use crate::compare::{Comparison, comparisons};
+use crate::compare::comparisons;
 use crate::groups::{Difference, Group, differences, groups};
+use crate::over_seeds::{ComparedView, LearningView, compared, learning};
 use crate::panels::{Panel, Section, sections};
 use crate::samples::{Prompt, Text, prompts, shown_return};
 
@@ -36,11 +39,20 @@ pub struct Page {
 }
 
 impl Page {
-    /// The page about `runs`.
+    /// The page about `runs`, with the threshold of [`Threshold::default_for`].
     ///
     /// # Panics
     /// When there are no runs.
     pub fn new(runs: &[RunFiles]) -> Self {
+        let records: Vec<&[Record]> = runs.iter().map(|run| run.records.as_slice()).collect();
+        Self::with_threshold(runs, Threshold::default_for(&records).as_ref())
+    }
+
+    /// The page about `runs`, which tells when each of them reached `threshold`.
+    ///
+    /// # Panics
+    /// When there are no runs.
+    pub fn with_threshold(runs: &[RunFiles], threshold: Option<&Threshold>) -> Self {
         assert!(!runs.is_empty(), "a page about no runs");
         let groups = groups(runs);
         let sections: Vec<SectionView> = sections(runs, &groups).into_iter().map(SectionView::from).collect();
@@ -54,7 +66,8 @@ impl Page {
             facts: facts(runs),
             legend: legend(&groups),
             runs: run_rows(&groups),
-            comparisons: if runs.len() > 1 { compared(&comparisons(&groups)) } else { Vec::new() },
+            comparisons: if runs.len() > 1 { compared(&comparisons(&groups, threshold)) } else { Vec::new() },
+            learning: learning(&groups, threshold),
             results: results(&groups),
             sections,
             samples: samples(&groups),
@@ -85,6 +98,7 @@ struct View {
     legend: Vec<Swatch>,
     runs: Vec<RunRow>,
     comparisons: Vec<ComparedView>,
+    learning: Option<LearningView>,
     results: Vec<ResultView>,
     sections: Vec<SectionView>,
     samples: Vec<SamplesView>,
@@ -99,9 +113,9 @@ struct Fact {
 }
 
 #[derive(Serialize)]
-struct Swatch {
-    class: String,
-    label: String,
+pub(crate) struct Swatch {
+    pub(crate) class: String,
+    pub(crate) label: String,
 }
 
 #[derive(Serialize)]
@@ -119,24 +133,9 @@ struct RunRow {
     state: &'static str,
 }
 
-#[derive(Serialize)]
-struct ComparedView {
-    split: &'static str,
-    table: TableView,
-    means: Vec<MeanRow>,
-}
-
-#[derive(Serialize)]
-struct MeanRow {
-    experiment: String,
-    n_runs: usize,
-    mark: String,
-    interval: String,
-}
-
 /// A table of evaluations.
 #[derive(Serialize)]
-struct TableView {
+pub(crate) struct TableView {
     caption: String,
     heads: Vec<String>,
     rows: Vec<TableRow>,
@@ -324,7 +323,7 @@ fn run_rows(groups: &[Group<'_>]) -> Vec<RunRow> {
 }
 
 /// A table of evaluations whose rows are called `names`.
-fn table(caption: String, rows: &[&Evaluation], names: Vec<(String, bool)>) -> TableView {
+pub(crate) fn table(caption: String, rows: &[&Evaluation], names: Vec<(String, bool)>) -> TableView {
     let columns = columns_of(rows);
     let judged = || rows.iter().filter(|row| !row.unjudged).map(|row| row.episode_return);
     let low = judged().map(|interval| interval.low).fold(f64::INFINITY, f64::min);
@@ -338,26 +337,6 @@ fn table(caption: String, rows: &[&Evaluation], names: Vec<(String, bool)>) -> T
     // No line ends after these hyphens.
     let heads = columns.iter().map(|(head, _)| head.replace('-', "\u{2011}")).collect();
     TableView { caption, heads, rows: rows.iter().zip(names).map(row).collect() }
-}
-
-fn compared(comparisons: &[Comparison]) -> Vec<ComparedView> {
-    let view = |comparison: &Comparison| {
-        let rows: Vec<&Evaluation> = comparison.runs.iter().map(|run| &run.evaluation).collect();
-        let names = comparison.runs.iter().map(|run| (format!("{}, seed {}", run.experiment, run.seed), false));
-        let split = comparison.split.name();
-        let intervals = || comparison.means.iter().map(|mean| mean.episode_return);
-        let low = intervals().map(|interval| interval.low).fold(f64::INFINITY, f64::min);
-        let high = intervals().map(|interval| interval.high).fold(f64::NEG_INFINITY, f64::max);
-        let means = comparison.means.iter().map(|mean| MeanRow {
-            experiment: mean.experiment.clone(),
-            n_runs: mean.n_runs,
-            mark: interval_mark(mean.episode_return, low, high),
-            interval: crate::columns::interval(mean.episode_return).replace('-', "−"),
-        });
-        let caption = format!("What each run has learned, on {split} prompts");
-        ComparedView { split, table: table(caption, &rows, names.collect()), means: means.collect() }
-    };
-    comparisons.iter().map(view).collect()
 }
 
 fn run_label(group: &Group<'_>, run: &RunFiles) -> String {

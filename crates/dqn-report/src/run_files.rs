@@ -60,18 +60,7 @@ impl RunFiles {
     /// [`ReportError::NoMetrics`], [`ReportError::Damaged`].
     pub fn read(path: &Path) -> Result<Self, ReportError> {
         let directory = RunDirectory::open(path)?;
-        let config_path = directory.config_path();
-        let config = read(&config_path)?;
-        let damaged = |message: String| ReportError::Damaged { path: config_path.clone(), message };
-        let table: toml::Table = toml::from_str(&config).map_err(|fault| damaged(fault.to_string()))?;
-        let name = table.get("name").and_then(toml::Value::as_str).map(str::to_owned);
-        let seed = table.get("seed").and_then(toml::Value::as_integer);
-        let (Some(name), Some(seed)) = (name, seed) else {
-            return Err(damaged("name must be a text and seed a whole number".to_owned()));
-        };
-        let mut settings = BTreeMap::new();
-        flatten(String::new(), &toml::Value::Table(table), &mut settings);
-
+        let Head { name, seed, backend, config, settings } = Head::read(&directory)?;
         let metrics_path = directory.metrics_path();
         let records = metrics::read_records(&metrics_path)?;
         if records.is_empty() {
@@ -83,7 +72,7 @@ impl RunFiles {
             name,
             seed,
             program_version: directory.program_version().to_owned(),
-            backend: runner::origin(&directory)?.backend,
+            backend,
             begun: directory.made_at(),
             measured: metrics_path.metadata().and_then(|file| file.modified()).ok(),
             config,
@@ -124,6 +113,35 @@ impl RunFiles {
         let Some(report) = &self.report else { return Vec::new() };
         let name = report.learned.first();
         report.rows.iter().filter(|row| Some(&row.policy) == name).collect()
+    }
+}
+
+/// What a run settles when it begins.
+#[derive(Clone, Debug)]
+pub(crate) struct Head {
+    pub(crate) name: String,
+    pub(crate) seed: i64,
+    pub(crate) backend: String,
+    pub(crate) config: String,
+    pub(crate) settings: BTreeMap<String, String>,
+}
+
+impl Head {
+    /// # Errors
+    /// [`ReportError::Run`] when a file is missing, [`ReportError::Damaged`].
+    pub(crate) fn read(directory: &RunDirectory) -> Result<Self, ReportError> {
+        let config_path = directory.config_path();
+        let config = read(&config_path)?;
+        let damaged = |message: String| ReportError::Damaged { path: config_path.clone(), message };
+        let table: toml::Table = toml::from_str(&config).map_err(|fault| damaged(fault.to_string()))?;
+        let name = table.get("name").and_then(toml::Value::as_str).map(str::to_owned);
+        let seed = table.get("seed").and_then(toml::Value::as_integer);
+        let (Some(name), Some(seed)) = (name, seed) else {
+            return Err(damaged("name must be a text and seed a whole number".to_owned()));
+        };
+        let mut settings = BTreeMap::new();
+        flatten(String::new(), &toml::Value::Table(table), &mut settings);
+        Ok(Self { name, seed, backend: runner::origin(directory)?.backend, config, settings })
     }
 }
 

@@ -224,3 +224,47 @@ fn a_long_run_makes_a_small_page() {
     assert_eq!(page.n_charts, 15);
     document(&page);
 }
+
+#[test]
+fn experiments_of_several_seeds_are_compared() {
+    let base = tempfile::tempdir().unwrap();
+    let paths: Vec<PathBuf> = [("a1", 1, 1), ("a2", 2, 1), ("b3", 3, 3), ("b4", 4, 3)]
+        .map(|(folder, seed, n_step)| run(base.path(), folder, seed, n_step))
+        .to_vec();
+    let page = page(&paths);
+    let document = document(&page);
+    let rows: Vec<Vec<String>> = document
+        .descendants()
+        .filter(|node| node.has_tag_name("tr"))
+        .map(|row| row.children().filter(Node::is_element).map(|cell| text(cell).trim().to_owned()).collect())
+        .collect();
+    let row = |cells: &[&str]| rows.iter().any(|row| cells.iter().all(|cell| row.iter().any(|found| found == cell)));
+    // The runs have learned to earn their seeds.
+    assert!(row(&["2", "1.500 [1.000, 2.000]", "0.707", "1.000 (seed 1)"]), "{rows:?}");
+    assert!(
+        row(&["1.000 [1.000, 1.000]", "<b>verse</b> (learner.n_step=3)", "<b>verse</b> (learner.n_step=1)"]),
+        "{rows:?}"
+    );
+    // From 1 to 4, nine tenths of the way: only the last run comes there, at its first record.
+    assert!(row(&["<b>verse</b> (learner.n_step=3), seed 4", "0.000", "0.500", "0", "0.5 s"]), "{rows:?}");
+    assert!(row(&["<b>verse</b> (learner.n_step=3), seed 3", "never"]), "{rows:?}");
+    let profile = |document: &Document<'_>| {
+        document.descendants().filter(|node| node.attribute("data-profile") == Some("train")).count()
+    };
+    assert_eq!(profile(&document), 1);
+    // One experiment alone has nothing to be compared with.
+    let one = self::page(&paths[..2]);
+    assert_eq!(profile(&self::document(&one)), 0);
+    assert!(one.html.contains("0.707") && !one.html.contains("better than"));
+}
+
+#[test]
+fn a_threshold_is_named_by_its_measure() {
+    let base = tempfile::tempdir().unwrap();
+    let runs = RunFiles::read_all(&[run(base.path(), "a", 1, 1)]).unwrap();
+    let threshold = "learn/loss=3".parse().unwrap();
+    let page = Page::with_threshold(&runs, Some(&threshold));
+    assert!(page.html.contains("updates until learn&#x2f;loss ≤ 3"), "{}", page.html);
+    let refused = dqn_report::compare::threshold(&runs, Some("nothing=1".parse().unwrap())).unwrap_err();
+    assert!(matches!(refused, ReportError::NotMeasured { .. }), "{refused}");
+}

@@ -20,6 +20,7 @@ pub mod experiment;
 pub mod explain;
 pub mod generate;
 pub mod leaderboard;
+pub mod learning;
 pub mod logs;
 mod other_run;
 pub mod play;

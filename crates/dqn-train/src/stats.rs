@@ -1,6 +1,8 @@
 //! How sure a mean is.
 
-use dqn_score::statistics::{Bootstrap, percentile_interval};
+use dqn_score::statistics::{
+    Bootstrap, ConfidenceInterval, aggregate_interquartile_mean, percentile_interval, probability_of_improvement,
+};
 pub use dqn_score::statistics::{interquartile_mean, mean};
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +42,29 @@ pub struct PairedDifference {
 /// When there are no values.
 pub fn bootstrap_mean(values: &[f64], seed: u64) -> Interval {
     interval(values, &resampled_means(values, seed))
+}
+
+/// The 95 % bootstrap interval of the interquartile mean.
+///
+/// Source: Agarwal et al. 2021, sections 4.1 and 4.3.
+///
+/// # Panics
+/// When there are no values.
+pub fn interquartile_interval(values: &[f64], seed: u64) -> ConfidenceInterval {
+    Bootstrap { seed, ..Bootstrap::default() }.interval(&[values], aggregate_interquartile_mean)
+}
+
+/// How likely a run of the first sample is better than one of the second, with its 95 % bootstrap interval: both samples
+/// are drawn again, each among itself.
+///
+/// Source: Agarwal et al. 2021, section 4.3.
+///
+/// # Panics
+/// When one of them has no values.
+pub fn improvement(first: &[f64], second: &[f64], seed: u64) -> Interval {
+    let of = |strata: &[Vec<f64>]| probability_of_improvement(&strata[..1], &strata[1..]);
+    let ConfidenceInterval { low, high } = Bootstrap { seed, ..Bootstrap::default() }.interval(&[first, second], of);
+    Interval { mean: probability_of_improvement(&[first], &[second]), low, high }
 }
 
 /// The mean of `first[i] - second[i]` with its bootstrap percentile interval, and how often it is not above 0.

@@ -14,7 +14,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("dqn-core", &["dqn-mdp"]),
     ("dqn-model", &["dqn-mdp", "dqn-core"]),
     ("dqn-train", &["dqn-text", "dqn-score", "dqn-audio", "dqn-mdp", "dqn-env", "dqn-core", "dqn-model"]),
-    ("dqn-report", &["dqn-text", "dqn-train"]),
+    ("dqn-report", &["dqn-text", "dqn-score", "dqn-train"]),
     (
         "dqn-cli",
         &[

@@ -17,6 +17,7 @@ mod sweep;
 mod tokenizer;
 mod train;
 mod translate;
+mod watch;
 
 pub(crate) use train::store as store_report;
 
@@ -38,6 +39,7 @@ pub(crate) fn run(command: Option<Command>, console: Console) -> anyhow::Result<
         Command::Data(command) => data::run(&command, console)?,
         Command::Sweep(args) => return sweep::run(&args, console),
         Command::Leaderboard(args) => return leaderboard::run(&args, console),
+        Command::Watch(args) => return watch::run(&args, console),
         Command::Report(args) => report::run(&args, console)?,
         Command::Compare(args) => compare::run(&args, console)?,
         Command::Config(command) => config::run(&command, console)?,

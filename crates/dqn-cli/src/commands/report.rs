@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use dqn_report::compare::threshold;
 use dqn_report::page::GENERATOR;
 use dqn_report::{Page, RunFiles};
 use dqn_train::run::atomic;
@@ -30,7 +31,8 @@ pub(crate) fn run(args: &Report, console: Console) -> anyhow::Result<()> {
         let why = "exists and is no report of runs; name another file with --output";
         return Err(BadRequest(format!("{} {why}", output.display())).into());
     }
-    let page = Page::new(&runs);
+    let threshold = threshold(&runs, args.threshold.clone())?;
+    let page = Page::with_threshold(&runs, threshold.as_ref());
     atomic::write_text(&output, &page.html)?;
     let n_runs = runs.len();
     let plural = if n_runs == 1 { "" } else { "s" };

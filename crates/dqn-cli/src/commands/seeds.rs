@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use dqn_train::config::ExperimentConfig;
-use dqn_train::run::atomic;
+use dqn_train::run::{atomic, metrics};
 use dqn_train::seeds::{SeedRun, SeedTable};
 use serde::Serialize;
 
@@ -54,11 +54,11 @@ pub(crate) fn run(args: &Train, seeds: &[u64], console: Console) -> anyhow::Resu
         let mut progress = RunProgress::new(console, &run.experiment.config, true, &format!("seed {seed}: "));
         let finished = run.finish(&device, stop, &mut progress)?;
         drop(progress);
-        Ok(finished.map(|FinishedRun { report, wall_seconds, was_there }| {
-            let what = if was_there { "was there" } else { "is done" };
-            console.note(&format!("seed {seed}: {what}, {wall_seconds:.1} s"));
-            SeedRun { seed, report, wall_seconds }
-        }))
+        let Some(FinishedRun { report, wall_seconds, was_there }) = finished else { return Ok(None) };
+        let what = if was_there { "was there" } else { "is done" };
+        console.note(&format!("seed {seed}: {what}, {wall_seconds:.1} s"));
+        let records = metrics::read_records(&run.directory.metrics_path())?;
+        Ok(Some(SeedRun { seed, report, records, wall_seconds }))
     };
     let Some(runs) = in_parallel(seeds, parallel, stop, work)? else {
         if args.json {
@@ -67,9 +67,9 @@ pub(crate) fn run(args: &Train, seeds: &[u64], console: Console) -> anyhow::Resu
         console.note(INTERRUPTED_NOTE);
         return Ok(Ending::Interrupted);
     };
-    let table = SeedTable::new(&config.name, &runs);
+    let table = SeedTable::new(&config.name, &runs, args.threshold.clone());
     let page = format!(
-        "{} of {}, seeds {}; the mean with its 95 % bootstrap interval over the seeds.\n\n{}",
+        "{} of {}, seeds {}; means with their 95 % bootstrap intervals over the seeds.\n\n{}",
         table.policy,
         table.experiment,
         listed.join(", "),

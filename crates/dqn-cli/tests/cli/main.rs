@@ -14,3 +14,4 @@ mod scores;
 mod sweeps;
 mod terminal;
 mod texts;
+mod watch;

@@ -7,9 +7,21 @@ use crate::program::{DONE, command, dqn, executable, ran};
 #[test]
 fn every_command_explains_its_options() {
     let folder = tempfile::tempdir().unwrap();
-    for command in
-        ["train", "eval", "explain", "generate", "score", "lm", "tokenizer", "config", "backends", "completions"]
-    {
+    for command in [
+        "train",
+        "eval",
+        "explain",
+        "generate",
+        "score",
+        "lm",
+        "tokenizer",
+        "config",
+        "backends",
+        "completions",
+        "watch",
+        "report",
+        "compare",
+    ] {
         let help = dqn(folder.path(), &[command, "--help"]).ends_with(DONE).stdout;
         assert!(help.contains("Usage: dqn-cli"), "{help}");
         // An option without an explanation is followed by nothing, or by the next option.
@@ -27,7 +39,7 @@ fn completions_name_the_commands() {
     let folder = tempfile::tempdir().unwrap();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = dqn(folder.path(), &["completions", shell]).ends_with(DONE).stdout;
-        for word in ["dqn-cli", "generate", "tokenizer", "beam-width"] {
+        for word in ["dqn-cli", "generate", "tokenizer", "beam-width", "watch", "threshold"] {
             assert!(script.contains(word), "{word} is missing for {shell}");
         }
     }

@@ -14,7 +14,8 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::thread;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,10 @@ pub const RUN_FORMAT: u32 = 1;
 
 const MARKER_NAME: &str = "run.json";
 const LOCK_NAME: &str = "lock";
+
+/// How often and at what distance the lock is tried for before another process is taken to hold it for good.
+const N_LOCK_TRIES: u32 = 4;
+const LOCK_TRY_EVERY: Duration = Duration::from_millis(5);
 
 /// What `run.json` holds.
 #[derive(Debug, Serialize, Deserialize)]
@@ -162,6 +167,26 @@ impl RunDirectory {
         self.lock.is_some()
     }
 
+    /// Whether a process holds the lock just now, this one included.
+    ///
+    /// To tell, the lock is taken for a moment where it is free; a writer that begins in this moment waits for it.
+    ///
+    /// # Errors
+    /// [`TrainError::Read`] when the system does not tell.
+    pub fn is_being_written(&self) -> Result<bool, TrainError> {
+        let path = self.path.join(LOCK_NAME);
+        let fault = |source| TrainError::Read { path: path.clone(), source };
+        let file = match File::open(&path) {
+            Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(false),
+            file => file.map_err(fault)?,
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(source)) => Err(fault(source)),
+        }
+    }
+
     /// The file of the resolved configuration.
     pub fn config_path(&self) -> PathBuf {
         self.path.join("config.toml")
@@ -242,12 +267,23 @@ fn refuse_content(path: &Path) -> Result<(), TrainError> {
     }
 }
 
+/// Takes a lock, past those who only look whether it is free: they hold it for a moment.
+fn try_lock_for_a_while(file: &File) -> Result<(), TryLockError> {
+    for _ in 0..N_LOCK_TRIES - 1 {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => thread::sleep(LOCK_TRY_EVERY),
+            result => return result,
+        }
+    }
+    file.try_lock()
+}
+
 /// Takes the lock of a run; the system gives it back when the process ends, however it ends.
 fn lock(folder: &Path) -> Result<File, TrainError> {
     let path = folder.join(LOCK_NAME);
     let fault = |source| TrainError::Write { path: path.clone(), source };
     let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(fault)?;
-    match file.try_lock() {
+    match try_lock_for_a_while(&file) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
@@ -307,9 +343,28 @@ mod tests {
         let fault = RunDirectory::open_for_writing(&path).unwrap_err();
         let expected = format!("process {}", std::process::id());
         assert!(matches!(&fault, TrainError::RunLocked { holder, .. } if *holder == expected), "{fault}");
-        RunDirectory::open(&path).unwrap();
+        let reader = RunDirectory::open(&path).unwrap();
+        assert!(reader.is_being_written().unwrap());
         drop(first);
+        assert!(!reader.is_being_written().unwrap());
+        drop(RunDirectory::open_for_writing(&path).unwrap());
+        fs::remove_file(path.join(LOCK_NAME)).unwrap();
+        assert!(!reader.is_being_written().unwrap());
+    }
+
+    #[test]
+    fn a_look_at_the_lock_keeps_no_writer_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run");
+        drop(RunDirectory::create(&path).unwrap());
+        let looking = File::open(path.join(LOCK_NAME)).unwrap();
+        looking.lock_shared().unwrap();
+        let looker = thread::spawn(move || {
+            thread::sleep(LOCK_TRY_EVERY);
+            drop(looking);
+        });
         RunDirectory::open_for_writing(&path).unwrap();
+        looker.join().unwrap();
     }
 
     #[test]
