@@ -51,6 +51,8 @@ pub(crate) enum Command {
     Generate(Generate),
     /// Translate sentences with a run that has learned to
     Translate(Translate),
+    /// Write down what is said in recordings with a run that has learned to
+    Transcribe(Transcribe),
     /// Score texts, one a line: BLEU as sacreBLEU has it, variety, repetition
     Score(Score),
     /// Train an n-gram language model, or measure a text with one
@@ -289,6 +291,17 @@ pub(crate) struct Translate {
     /// A file of sentences, one a line; - reads them from standard input. Each gives one line, in their order
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) decoding: AnswerDecoding,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Transcribe {
+    #[command(flatten)]
+    pub(crate) run: RunChoice,
+    /// WAV or FLAC files of any rate. Each gives one line, in their order
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) decoding: AnswerDecoding,
 }

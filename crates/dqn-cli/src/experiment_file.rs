@@ -78,7 +78,7 @@ pub(crate) fn origin(file: &ExperimentFile) -> String {
 }
 
 /// Where paths stand in an experiment file.
-const PATHS: [&[&str]; 8] = [
+const PATHS: [&[&str]; 21] = [
     &["corpus", "source", "path"],
     &["vocabulary", "source", "path"],
     &["actions", "source", "path"],
@@ -87,6 +87,19 @@ const PATHS: [&[&str]; 8] = [
     &["training", "source", "path"],
     &["environment", "words", "path"],
     &["environment", "path"],
+    &["environment", "training"],
+    &["environment", "validation"],
+    &["environment", "test"],
+    &["environment", "pairs", "path"],
+    &["environment", "pairs", "training"],
+    &["environment", "pairs", "validation"],
+    &["environment", "pairs", "test"],
+    &["environment", "pairs", "training", "source"],
+    &["environment", "pairs", "training", "target"],
+    &["environment", "pairs", "validation", "source"],
+    &["environment", "pairs", "validation", "target"],
+    &["environment", "pairs", "test", "source"],
+    &["environment", "pairs", "test", "target"],
 ];
 
 /// Where paths stand in a term of the reward.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::deep_sea::deep_sea;
 use crate::game::{Game, MazeConfig, NavigationConfig, Play, RandomWalkConfig, WordSource, WordleConfig};
 use crate::log::OnFault;
-use crate::{CopyString, EnvError, Memory, ProbeName, Tabular, TabularName, TranslationConfig};
+use crate::{CopyString, EnvError, Memory, ProbeName, SpeechConfig, Tabular, TabularName, TranslationConfig};
 
 /// The task a policy learns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -108,6 +108,9 @@ pub enum EnvironmentConfig {
     /// Translate a sentence. The reward comes from the reward terms, which know the translations that people wrote; the
     /// network needs an encoder.
     Translation(TranslationConfig),
+    /// Write down what is said in a recording. The reward comes from the reward terms, which know the transcripts; the
+    /// network needs an encoder.
+    Speech(SpeechConfig),
     /// A maze told in text: where one stands, and the walls around; each step costs 1 until the goal (LMRL-Gym).
     Maze(MazeConfig),
     /// A hidden word to be found by guesses, each answered letter by letter; each wrong guess costs 1 (LMRL-Gym).
@@ -157,7 +160,16 @@ impl EnvironmentConfig {
 
     /// Whether texts of the task are about sources.
     pub fn has_sources(&self) -> bool {
-        matches!(self, Self::Translation(_))
+        self.max_answer_tokens().is_some()
+    }
+
+    /// Most tokens of a text about a source, its end included, where the task has sources.
+    pub fn max_answer_tokens(&self) -> Option<usize> {
+        match self {
+            Self::Translation(config) => Some(config.max_tokens),
+            Self::Speech(config) => Some(config.max_tokens),
+            _ => None,
+        }
     }
 
     /// Whether texts are written freely and judged by reward terms.
@@ -172,6 +184,7 @@ impl EnvironmentConfig {
                 vec![path]
             }
             Self::Translation(config) => config.paths_mut(),
+            Self::Speech(config) => config.paths_mut(),
             _ => Vec::new(),
         }
     }
@@ -184,7 +197,11 @@ impl EnvironmentConfig {
     pub fn self_contained(&self, indexed: Seed) -> Result<Option<SelfContained>, EnvError> {
         let of_table = |table: Tabular| SelfContained { vocab: table.vocab().clone(), environment: Box::new(table) };
         Ok(Some(match *self {
-            Self::NextToken { .. } | Self::Generation { .. } | Self::Responses { .. } | Self::Translation(_) => {
+            Self::NextToken { .. }
+            | Self::Generation { .. }
+            | Self::Responses { .. }
+            | Self::Translation(_)
+            | Self::Speech(_) => {
                 return Ok(None);
             }
             Self::Maze(_) | Self::Wordle(_) | Self::RandomWalk(_) | Self::Navigation(_) => return Ok(None),

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use dqn_audio::AudioError;
 use dqn_text::{ActionId, TextError, TokenId};
 
 /// A fault in what an environment or a reward is made of.
@@ -312,9 +313,12 @@ pub enum EnvError {
         /// Why.
         source: std::io::Error,
     },
-    /// A file of pairs holds something else.
+    /// A file of pairs, or a manifest of recordings, holds something else.
     #[error(transparent)]
     Pairs(#[from] TextError),
+    /// A recording cannot be read or made features of.
+    #[error(transparent)]
+    Audio(#[from] AudioError),
     /// The values of a table do not settle.
     #[error(
         "with discount {discount} the values of the table still change by {change} after {n_sweeps} sweeps; \

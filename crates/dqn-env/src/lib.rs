@@ -6,7 +6,8 @@
 //! a string and write it again, [`Memory`] to keep a token in mind, and [`deep_sea`] to explore. A [`game`] is played
 //! in text: a command is a text, and so is the answer. What free text is worth is said by [`reward`]: a weighted sum of
 //! named terms, asked once for a batch of finished episodes. Episodes that were played before come as files, see
-//! [`log`]. A [translation](TranslationConfig) is free writing about a sentence.
+//! [`log`]. A [translation](TranslationConfig) is free writing about a sentence, [speech](SpeechConfig) recognition about a
+//! recording.
 
 mod config;
 mod copy;
@@ -19,6 +20,7 @@ mod memory;
 mod next_token;
 mod probe;
 pub mod reward;
+mod speech;
 mod start;
 mod tabular;
 mod tabular_examples;
@@ -33,6 +35,7 @@ pub use memory::Memory;
 pub use next_token::NextToken;
 pub use probe::ProbeName;
 pub use reward::{LineForm, RewardConfig, RewardContext, RewardSum};
+pub use speech::{Listener, SpeechConfig, Utterance, Utterances};
 pub use tabular::{Tabular, Transition};
 pub use tabular_examples::TabularName;
 pub use translation::{PairedFiles, PairsSource, TranslationConfig};

@@ -1,5 +1,7 @@
 //! Answers to sources that people give: translations, transcripts.
 
+use std::path::Path;
+
 use dqn_core::{Progress, QNetwork};
 use dqn_mdp::{Environment, Prompt, Seed, Source, SourceId, Start, Trajectory};
 use dqn_model::TextQNetwork;
@@ -40,12 +42,21 @@ const BATCH: usize = 64;
 /// # Errors
 /// [`TrainError::NotOffered`] for another run, [`TrainError::EmptySource`].
 pub fn sentence(experiment: &Experiment, text: &str) -> Result<Source, TrainError> {
-    match experiment.sourced() {
-        Some(sourced) => sourced.reader.sentence(text),
-        None => Err(TrainError::NotOffered {
-            what: "a translation".to_owned(),
-            why: "only runs in the environment \"translation\" write about sentences".to_owned(),
-        }),
+    experiment.sourced().ok_or_else(about_none)?.reader.sentence(text)
+}
+
+/// The source of a WAV or FLAC file, for a run that writes down speech.
+///
+/// # Errors
+/// [`TrainError::NotOffered`] for another run, and when the file cannot be read.
+pub fn recording(experiment: &Experiment, path: &Path) -> Result<Source, TrainError> {
+    experiment.sourced().ok_or_else(about_none)?.reader.recording(path)
+}
+
+fn about_none() -> TrainError {
+    TrainError::NotOffered {
+        what: "a source".to_owned(),
+        why: "only runs in the environments \"translation\" and \"speech\" write about something given".to_owned(),
     }
 }
 

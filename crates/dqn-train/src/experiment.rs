@@ -13,7 +13,9 @@ use dqn_env::reward::LineForm;
 use dqn_env::{
     EnvironmentConfig, Generation, NextToken, PlayedGame, RewardContext, RewardSum, SelfContained, TranslationConfig,
 };
-use dqn_mdp::{ActionTable, Environment, PositionEncoder, Prompt, Seed, Source, SourceId, Start, TokenId, Trajectory};
+use dqn_mdp::{
+    ActionTable, Environment, PositionEncoder, Prompt, Seed, Source, SourceId, Sources, Start, TokenId, Trajectory,
+};
 use dqn_model::{HeadConfig, NetworkConfig, TextQNetwork};
 use dqn_score::{NgramConfig, NgramLm};
 use dqn_text::split::Split;
@@ -73,6 +75,13 @@ pub(crate) struct SourcedTask {
     /// What reads a source that a person gives.
     pub(crate) reader: SourceReading,
     prompts: HashMap<Split, Prompts>,
+}
+
+impl Sourced {
+    fn into_parts(self) -> (TextData, Option<(Arc<Sources>, SourcedTask)>) {
+        let Self { sources, reader, text, prompts } = self;
+        (text, Some((sources, SourcedTask { reader, prompts })))
+    }
 }
 
 /// A game and how its texts become tokens.
@@ -157,9 +166,10 @@ impl Experiment {
         let (mut text, sourced) = match (&config.corpus, &config.environment) {
             (Some(section), _) => (TextData::read(&config, section, tokenizer)?, None),
             (None, EnvironmentConfig::Translation(translation)) => {
-                let Sourced { text, sources, reader, prompts } =
-                    Sourced::translation(translation, &config.tokenizer, tokenizer)?;
-                (text, Some((sources, SourcedTask { reader, prompts })))
+                Sourced::translation(translation, &config.tokenizer, tokenizer)?.into_parts()
+            }
+            (None, EnvironmentConfig::Speech(speech)) => {
+                Sourced::speech(speech, &config.tokenizer, tokenizer)?.into_parts()
             }
             (None, _) => return Self::without_text(config),
         };
@@ -514,10 +524,8 @@ impl Experiment {
             let logged = Some((Arc::clone(&found.episodes), found.n_left_out));
             return Ok(Task { logged, ..task(kind, found.prompts.clone()) });
         }
-        if let (Some(sourced), EnvironmentConfig::Translation(TranslationConfig { max_tokens, .. })) =
-            (&self.sourced, &self.config.environment)
-        {
-            let kind = TaskKind::Generation { max_tokens: *max_tokens, min_tokens: 0 };
+        if let (Some(sourced), Some(max_tokens)) = (&self.sourced, self.config.environment.max_answer_tokens()) {
+            let kind = TaskKind::Generation { max_tokens, min_tokens: 0 };
             let prompts = sourced.prompts.get(&split).cloned();
             let prompts = prompts.ok_or(TrainError::NoPrompts { split, n_prompt_tokens: 0 })?;
             return Ok(task(kind, Some(prompts)));
@@ -548,6 +556,7 @@ impl Experiment {
             | EnvironmentConfig::DeepSea { .. }
             | EnvironmentConfig::Responses { .. }
             | EnvironmentConfig::Translation(_)
+            | EnvironmentConfig::Speech(_)
             | EnvironmentConfig::Maze(_)
             | EnvironmentConfig::Wordle(_)
             | EnvironmentConfig::RandomWalk(_)
@@ -882,7 +891,7 @@ fn prompt_length(environment: &EnvironmentConfig) -> Option<PromptLength> {
     match *environment {
         EnvironmentConfig::Generation { n_prompt_lines: Some(n_lines), .. } => Some(PromptLength::Lines(n_lines)),
         EnvironmentConfig::Generation { n_prompt_tokens, .. } => Some(PromptLength::Tokens(n_prompt_tokens)),
-        EnvironmentConfig::Translation(_) => Some(PromptLength::Tokens(0)),
+        EnvironmentConfig::Translation(_) | EnvironmentConfig::Speech(_) => Some(PromptLength::Tokens(0)),
         _ => None,
     }
 }

@@ -8,6 +8,7 @@
 
 mod actions;
 pub mod answer;
+mod augmentation;
 pub mod builtin;
 mod candidates;
 pub mod config;

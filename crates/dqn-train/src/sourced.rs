@@ -1,10 +1,11 @@
 //! Tasks whose texts are about sources: what is given, and what people wrote about it.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
-use dqn_env::TranslationConfig;
-use dqn_mdp::{Prompt, Source, SourceId, SourceKind, Sources};
+use dqn_env::{Listener, SpeechConfig, TranslationConfig, Utterance};
+use dqn_mdp::{Frames, Prompt, Source, SourceId, SourceKind, Sources};
 use dqn_text::parallel::{DividedPairs, Pair};
 use dqn_text::split::Split;
 use dqn_text::tokenizer::{TextTokenizer, TokenizerConfig};
@@ -30,21 +31,30 @@ pub(crate) struct Sourced {
 pub(crate) enum SourceReading {
     /// A sentence, of which so many tokens are read.
     Text { tokenizer: TextTokenizer, max_tokens: usize, lowercase: bool },
+    /// A recording.
+    Sound { listener: Listener, settings: String },
 }
 
 impl SourceReading {
     /// What must be the same for two networks to read the same in a source.
     pub(crate) fn meaning(&self) -> String {
-        let SourceReading::Text { tokenizer, .. } = self;
-        tokenizer.to_json()
+        match self {
+            SourceReading::Text { tokenizer, .. } => tokenizer.to_json(),
+            SourceReading::Sound { settings, .. } => settings.clone(),
+        }
     }
 
     /// The source of a sentence.
     ///
     /// # Errors
-    /// When it has no tokens or cannot be encoded.
+    /// [`TrainError::NotOffered`] where sources are recordings, [`TrainError::EmptySource`] when it has no tokens.
     pub(crate) fn sentence(&self, text: &str) -> Result<Source, TrainError> {
-        let SourceReading::Text { tokenizer, max_tokens, lowercase } = self;
+        let SourceReading::Text { tokenizer, max_tokens, lowercase } = self else {
+            return Err(TrainError::NotOffered {
+                what: "a translation".to_owned(),
+                why: "this run writes down speech: use transcribe".to_owned(),
+            });
+        };
         let lowered = lowercase.then(|| text.to_lowercase());
         let mut tokens = tokenizer.encode(lowered.as_deref().unwrap_or(text).trim())?;
         if tokens.is_empty() {
@@ -53,6 +63,25 @@ impl SourceReading {
         tokens.truncate(*max_tokens);
         Ok(Source::Tokens(tokens))
     }
+
+    /// The source of a recording.
+    ///
+    /// # Errors
+    /// [`TrainError::NotOffered`] where sources are sentences, and when the file cannot be read.
+    pub(crate) fn recording(&self, path: &Path) -> Result<Source, TrainError> {
+        let SourceReading::Sound { listener, .. } = self else {
+            return Err(TrainError::NotOffered {
+                what: "a transcript".to_owned(),
+                why: "this run translates sentences: use translate".to_owned(),
+            });
+        };
+        Ok(frames_of(listener.read(path)?))
+    }
+}
+
+/// Features as a source.
+fn frames_of(frames: dqn_audio::Frames) -> Source {
+    Source::Frames(Frames { n_channels: frames.n_mels(), values: frames.into_values() })
 }
 
 impl Sourced {
@@ -74,8 +103,10 @@ impl Sourced {
         let side =
             |pairs: &[Pair], of: fn(&Pair) -> &String| -> Vec<String> { pairs.iter().map(of).cloned().collect() };
         let seen = |of: fn(&Pair) -> &String| -> Vec<&str> { training.iter().map(|pair| of(pair).as_str()).collect() };
+        let source_tokenizer = config.source_tokenizer.train(&seen(|pair| &pair.source))?;
+        let n_tokens = source_tokenizer.vocab().len();
         let reader = SourceReading::Text {
-            tokenizer: config.source_tokenizer.train(&seen(|pair| &pair.source))?,
+            tokenizer: source_tokenizer,
             max_tokens: config.max_source_tokens,
             lowercase: config.lowercase,
         };
@@ -110,8 +141,59 @@ impl Sourced {
         let mut texts: HashMap<Split, Vec<String>> =
             parts.into_iter().map(|(split, pairs)| (split, side(pairs, |pair| &pair.target))).collect();
         texts.insert(Split::Judge, Vec::new());
-        let SourceReading::Text { tokenizer: of_source, .. } = &reader;
-        let kind = SourceKind::Tokens { n_tokens: of_source.vocab().len() };
+        let kind = SourceKind::Tokens { n_tokens };
+        let text = TextData::of_parts(&texts, tokenizer, hasher.finalize().to_hex().to_string())?;
+        Ok(Self { sources: Arc::new(Sources::new(kind, sources)), reader, text, prompts })
+    }
+}
+
+impl Sourced {
+    /// The recordings of a task of speech recognition.
+    ///
+    /// `target` makes tokens of transcripts and is made from those of the training part, unless `tokenizer` is given.
+    ///
+    /// # Errors
+    /// When manifests or recordings cannot be read.
+    pub(crate) fn speech(
+        config: &SpeechConfig,
+        target: &TokenizerConfig,
+        tokenizer: Option<TextTokenizer>,
+    ) -> Result<Self, TrainError> {
+        let utterances = config.read()?;
+        let settings = serde_json::to_string(&(&config.features, config.normalize))
+            .map_err(|error| TrainError::Internal { message: format!("the features cannot be written: {error}") })?;
+        let reader = SourceReading::Sound { listener: config.listener()?, settings };
+        let parts = [
+            (Split::Train, utterances.training),
+            (Split::Validation, utterances.validation),
+            (Split::Test, utterances.test),
+        ];
+        let tokenizer = match tokenizer {
+            Some(tokenizer) => tokenizer,
+            None => {
+                let seen: Vec<&str> = parts[0].1.iter().map(|utterance| utterance.transcript.as_str()).collect();
+                target.train(&seen)?
+            }
+        };
+        let mut hasher = blake3::Hasher::new();
+        let (mut sources, mut prompts) = (Vec::new(), HashMap::new());
+        let mut texts: HashMap<Split, Vec<String>> = HashMap::from([(Split::Judge, Vec::new())]);
+        for (split, utterances) in parts {
+            let first = sources.len() as u32;
+            let transcripts: Vec<String> = utterances.iter().map(|utterance| utterance.transcript.clone()).collect();
+            for Utterance { frames, transcript } in utterances {
+                hasher.update(transcript.as_bytes());
+                frames.values().iter().for_each(|value| {
+                    hasher.update(&value.to_le_bytes());
+                });
+                sources.push(frames_of(frames));
+            }
+            let said: Vec<(SourceId, &str)> =
+                (first..).map(SourceId).zip(transcripts.iter().map(String::as_str)).collect();
+            prompts.insert(split, prompts_of(&said, &tokenizer)?);
+            texts.insert(split, transcripts);
+        }
+        let kind = SourceKind::Frames { n_channels: config.features.n_mels };
         let text = TextData::of_parts(&texts, tokenizer, hasher.finalize().to_hex().to_string())?;
         Ok(Self { sources: Arc::new(Sources::new(kind, sources)), reader, text, prompts })
     }

@@ -13,14 +13,16 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::Device;
+use dqn_audio::SpecAugment;
 use dqn_core::{BatchBuilder, DqnLearner, Learner, Progress, QNetwork, Replay, UpdateStats};
-use dqn_env::RewardSum;
+use dqn_env::{EnvironmentConfig, RewardSum};
 use dqn_mdp::{Environment, RandomStreams, Seed, Start, Trajectory};
 use dqn_model::TextQNetwork;
 use dqn_text::split::Split;
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
+use crate::augmentation::hide_parts;
 use crate::config::{EpisodeSource, ExperimentConfig, FilterConfig};
 use crate::discriminator::{Discriminator, DiscriminatorStats};
 use crate::experiment::{Experiment, HumanEpisodes};
@@ -51,6 +53,8 @@ pub struct Training<'a> {
     reward: Option<RewardSum>,
     discriminator: Option<Discriminator>,
     builder: BatchBuilder,
+    /// Hides parts of recordings, where that is asked for.
+    augment: Option<SpecAugment>,
     replay: Replay,
     /// The log, where it is read as learning goes on.
     stream: Option<LogStream<'a>>,
@@ -109,6 +113,10 @@ impl<'a> Training<'a> {
             reward,
             discriminator: Discriminator::new(experiment, &task, device)?,
             builder: experiment.batch_builder(),
+            augment: match &config.environment {
+                EnvironmentConfig::Speech(speech) => speech.augmentation.clone().map(SpecAugment::new),
+                _ => None,
+            },
             replay,
             stream: experiment.log_stream()?,
             state: State { progress: Progress::default(), streams: RandomStreams::new(seed), n_logged: 0 },
@@ -241,10 +249,13 @@ impl<'a> Training<'a> {
         let progress = self.state.progress;
         let sample = self.replay.sample(config.batch_windows, progress, self.state.streams.stream("replay"));
         let prior = self.experiment.prior.as_deref().filter(|_| config.bootstrap.needs_prior());
-        let batch = match self.experiment.learns_of_candidates() {
+        let mut batch = match self.experiment.learns_of_candidates() {
             true => self.builder.build_of_allowed(&sample.windows, prior),
             false => self.builder.build(&sample.windows, prior),
         };
+        if let (Some(augment), Some(source)) = (&self.augment, &mut batch.source) {
+            hide_parts(source, augment, self.state.streams.stream("augmentation"));
+        }
         let numbers = sample.numbers;
         let _turn = Turn::take(self.experiment.config.network.dropout > 0.0);
         let stats = self.learner.update(batch.weighted(sample.weights), progress)?;

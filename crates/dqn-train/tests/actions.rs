@@ -149,7 +149,7 @@ fn a_beam_gives_different_texts_within_the_limit() {
         let request = GenerateRequest {
             prompt: None,
             n: 5,
-            strategy: Strategy::Beam { width: 9 },
+            strategy: Strategy::Beam { width: 9, length_exponent: 1.0 },
             temperature: Some(0.5),
             seed: 0,
         };

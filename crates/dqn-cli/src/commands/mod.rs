@@ -16,6 +16,7 @@ mod seeds;
 mod sweep;
 mod tokenizer;
 mod train;
+mod transcribe;
 mod translate;
 mod watch;
 
@@ -32,6 +33,7 @@ pub(crate) fn run(command: Option<Command>, console: Console) -> anyhow::Result<
         Command::Eval(args) => eval::run(&args, console)?,
         Command::Explain(args) => explain::run(&args, console)?,
         Command::Generate(args) => generate::run(&args, console)?,
+        Command::Transcribe(args) => transcribe::run(&args, console)?,
         Command::Translate(args) => translate::run(&args, console)?,
         Command::Score(args) => score::run(&args, console)?,
         Command::Lm(command) => lm::run(&command, console)?,
