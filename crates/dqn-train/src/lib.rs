@@ -27,6 +27,7 @@ pub mod report;
 mod responses;
 pub mod run;
 pub mod runner;
+pub mod samples;
 pub mod seeds;
 pub mod stats;
 pub mod sweep;
