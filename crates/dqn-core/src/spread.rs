@@ -6,9 +6,6 @@ pub const SPREAD_EVERY_UPDATES: u64 = 10;
 /// The probabilities of the quantiles.
 pub const SPREAD_LEVELS: [f64; 5] = [0.05, 0.25, 0.5, 0.75, 0.95];
 
-/// What the quantiles are called, in the order of [`SPREAD_LEVELS`].
-pub const SPREAD_NAMES: [&str; 5] = ["p05", "p25", "p50", "p75", "p95"];
-
 /// Quantiles over the steps of one batch, at [`SPREAD_LEVELS`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {

@@ -6,8 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use burn::tensor::Device;
-use dqn_core::spread::{SPREAD_NAMES, Spread};
-use dqn_core::{CoreError, Policy, Progress, QNetwork, UpdateStats, learner};
+use dqn_core::{CoreError, Policy, Progress, QNetwork, Spread, UpdateStats, learner};
 use dqn_mdp::Trajectory;
 use dqn_model::TextQNetwork;
 use dqn_text::split::Split;
@@ -24,11 +23,9 @@ use crate::run::atomic;
 use crate::run::checkpoint::{Checkpoint, CheckpointHeader, CheckpointStore, Newest, Which, config_hash};
 use crate::run::directory::RunDirectory;
 use crate::run::lines::LineLog;
-use crate::run::metrics::{MetricsWriter, Record};
+use crate::run::metrics::{MetricsWriter, QUANTILE_ENDINGS, Record};
 use crate::samples;
 use crate::training::{Round, Training};
-
-pub use crate::samples::LoggedSample;
 
 /// What a run tells while it goes on.
 pub enum Event<'a> {
@@ -404,8 +401,8 @@ impl Runner<'_> {
             // What was measured last stands for the round: quantiles of several updates have no mean.
             if let Some(Spread { td_error, q }) = round.updates.iter().rev().find_map(|stats| stats.spread) {
                 for (name, quantiles) in [("learn/td_error", td_error), ("learn/q", q)] {
-                    let named = SPREAD_NAMES.iter().zip(quantiles);
-                    scalars.extend(named.map(|(level, value)| (format!("{name}_{level}"), f64::from(value))));
+                    let named = QUANTILE_ENDINGS.iter().zip(quantiles);
+                    scalars.extend(named.map(|(ending, value)| (format!("{name}{ending}"), f64::from(value))));
                 }
             }
             let learned: usize = round.updates.iter().map(|stats| stats.n_transitions).sum();
