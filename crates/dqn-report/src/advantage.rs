@@ -90,8 +90,8 @@ impl Colours {
     /// What the advantage is over, in words.
     pub(crate) fn reference(&self) -> &'static str {
         match self.reference {
-            Reference::Uniform => "the mean of Q(s, ·) over the allowed actions",
-            Reference::Prior => "the mean of Q(s, ·) over the allowed actions, weighed by the prior",
+            Reference::Uniform => "the mean of Q over the actions that s allows",
+            Reference::Prior => "the mean of Q over the actions that s allows, weighed by the prior",
         }
     }
 

@@ -23,9 +23,9 @@ const KNOWN: [Known; 25] = [
     ("validation/epochs", "Epochs", "passes over the data"),
     ("learn/loss", "Loss", "mean of the updates"),
     ("learn/mean_td_error", "TD error", "mean absolute, in units of Q"),
-    ("learn/td_error_p05", "Spread of the TD error", "absolute, over the steps of one batch"),
+    ("learn/td_error_p05", "Spread of the TD error", "absolute; median, middle 50 % and 90 % of a batch"),
     ("learn/mean_q", "Q of the actions taken", "mean, in units of Q"),
-    ("learn/q_p05", "Spread of Q", "of the actions taken, over the steps of one batch"),
+    ("learn/q_p05", "Spread of Q", "of the actions taken; median, middle 50 % and 90 % of a batch"),
     ("learn/mean_target", "TD target", "mean, in units of Q"),
     ("learn/target_drift", "Target drift", "online less target network"),
     ("learn/gradient_norm", "Gradient norm", "before clipping"),
@@ -157,13 +157,11 @@ fn fan(base: &str, group: &Group<'_>, colour: usize, is_named: bool) -> Option<P
     let (title, unit) = titled(&names[0]);
     let title = if is_named { format!("{title}, {}", group.label) } else { title };
     let (svg, scale) = chart::fan(&format!("{title} over updates"), &curves, colour);
-    let mut notes = vec!["line: median; bands: the middle 50 % and 90 %".to_owned()];
-    notes.extend(remarks(scale, n_left_out));
-    Some(Panel { title, unit, key: format!("{base}_p…"), svg, legend: Vec::new(), note: Some(notes.join("; ")) })
+    Some(Panel { title, unit, key: format!("{base}_p…"), svg, legend: Vec::new(), note: remarks(scale, n_left_out) })
 }
 
 /// What a reader must know of a chart with this axis that leaves out some values.
-fn remarks(scale: Scale, n_left_out: usize) -> Vec<String> {
+fn remarks(scale: Scale, n_left_out: usize) -> Option<String> {
     let mut remarks = Vec::new();
     if scale == Scale::Logarithmic {
         remarks.push("logarithmic axis".to_owned());
@@ -172,7 +170,7 @@ fn remarks(scale: Scale, n_left_out: usize) -> Vec<String> {
         let values = if n_left_out == 1 { "value" } else { "values" };
         remarks.push(format!("{n_left_out} {values} not finite, left out"));
     }
-    remarks
+    (!remarks.is_empty()).then(|| remarks.join("; "))
 }
 
 /// Title and unit of a measure.
@@ -227,8 +225,7 @@ fn panel(name: &str, groups: &[Group<'_>]) -> Panel {
         .collect();
     let (title, unit) = titled(name);
     let (svg, scale) = chart::lines(&format!("{title} over updates"), &lines);
-    let notes = remarks(scale, n_left_out);
-    let note = (!notes.is_empty()).then(|| notes.join("; "));
+    let note = remarks(scale, n_left_out);
     Panel { title, unit, key: name.to_owned(), svg, legend: Vec::new(), note }
 }
 
