@@ -23,9 +23,9 @@ const KNOWN: [Known; 25] = [
     ("validation/epochs", "Epochs", "passes over the data"),
     ("learn/loss", "Loss", "mean of the updates"),
     ("learn/mean_td_error", "TD error", "mean absolute, in units of Q"),
-    ("learn/td_error_p05", "Spread of the TD error", "absolute; median, middle 50 % and 90 % of a batch"),
+    ("learn/td_error_p05", "Spread of the TD error", "absolute; middle 50 % and 90 % of a batch"),
     ("learn/mean_q", "Q of the actions taken", "mean, in units of Q"),
-    ("learn/q_p05", "Spread of Q", "of the actions taken; median, middle 50 % and 90 % of a batch"),
+    ("learn/q_p05", "Spread of Q", "middle 50 % and 90 % of a batch"),
     ("learn/mean_target", "TD target", "mean, in units of Q"),
     ("learn/target_drift", "Target drift", "online less target network"),
     ("learn/gradient_norm", "Gradient norm", "before clipping"),
@@ -155,8 +155,11 @@ fn fan(base: &str, group: &Group<'_>, colour: usize, is_named: bool) -> Option<P
         combined(&runs.iter().map(|run| run[index].clone()).collect::<Vec<_>>(), MAX_COLUMNS)
     });
     let (title, unit) = titled(&names[0]);
-    let title = if is_named { format!("{title}, {}", group.label) } else { title };
-    let (svg, scale) = chart::fan(&format!("{title} over updates"), &curves, colour);
+    let (named, unit) = match is_named {
+        true => (format!("{title}, {}", group.label), format!("{}; middle 50 % and 90 %", group.label)),
+        false => (title.clone(), unit),
+    };
+    let (svg, scale) = chart::fan(&format!("{named} over updates"), &curves, colour);
     Some(Panel { title, unit, key: format!("{base}_p…"), svg, legend: Vec::new(), note: remarks(scale, n_left_out) })
 }
 
