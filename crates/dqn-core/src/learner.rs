@@ -20,6 +20,7 @@ use crate::network::QNetwork;
 use crate::objective::{Munchausen, Objective, Path, expectile_loss};
 use crate::optimizer::{clip_by_global_norm, clip_by_value};
 use crate::schedule::Progress;
+use crate::spread::{SPREAD_EVERY_UPDATES, Spread};
 use crate::target::{TdTarget, extra_returns, rescale, unscale};
 
 /// What one update did.
@@ -46,6 +47,8 @@ pub struct UpdateStats {
     pub max_errors: Vec<f32>,
     /// Mean absolute TD error of each window.
     pub mean_errors: Vec<f32>,
+    /// How the steps of the batch differ, every [`SPREAD_EVERY_UPDATES`] updates.
+    pub spread: Option<Spread>,
 }
 
 /// Something that learns from batches and can be saved.
@@ -460,6 +463,8 @@ struct Comparison {
 impl<N: QNetwork> Learner for DqnLearner<N> {
     fn update(&mut self, batch: SequenceBatch, progress: Progress) -> Result<UpdateStats, CoreError> {
         let (n_transitions, masked_fraction) = (batch.n_transitions(), batch.masked_fraction());
+        let spread_over = progress.updates.is_multiple_of(SPREAD_EVERY_UPDATES).then(|| batch.valid.clone());
+        let n_windows = batch.n_windows;
         let device = self.target.device();
         let mut noise = self.noise.stream(&format!("noise {}", progress.updates));
         device.seed(noise.random());
@@ -488,10 +493,13 @@ impl<N: QNetwork> Learner for DqnLearner<N> {
         let mean_errors = (sizes.clone().sum_dim(1) / valid.clone().sum_dim(1)).squeeze_dim::<1>(1);
         let has_target = drift.is_some();
         let drift = mean(drift.unwrap_or_else(|| q_taken.zeros_like()));
-        let scalars = Tensor::cat(
-            vec![loss.inner(), mean(q_taken), mean(target), mean(sizes), drift, gradient_norm, max_errors, mean_errors],
-            0,
-        );
+        // Where the steps themselves are asked for, they come back in the same reading.
+        let steps =
+            spread_over.as_ref().map(|_| [sizes.clone(), q_taken.clone()].map(|steps| steps.flatten::<1>(0, 1)));
+        let mut scalars =
+            vec![loss.inner(), mean(q_taken), mean(target), mean(sizes), drift, gradient_norm, max_errors, mean_errors];
+        scalars.extend(steps.into_iter().flatten());
+        let scalars = Tensor::cat(scalars, 0);
         let scalars: Vec<f32> =
             scalars.into_data().convert::<f32>().try_to_vec().expect("the scalars are 32-bit floats");
         let (&[loss, mean_q, mean_target, mean_td_error, drift, gradient_norm], of_windows) =
@@ -499,7 +507,9 @@ impl<N: QNetwork> Learner for DqnLearner<N> {
         if !loss.is_finite() {
             return Err(CoreError::NotFinite { update: progress.updates + 1, loss });
         }
-        let (max_errors, mean_errors) = of_windows.split_at(of_windows.len() / 2);
+        let (of_windows, steps) = of_windows.split_at(2 * n_windows);
+        let (max_errors, mean_errors) = of_windows.split_at(n_windows);
+        let (sizes, q_taken) = steps.split_at(steps.len() / 2);
         let (max_errors, mean_errors) = (max_errors.to_vec(), mean_errors.to_vec());
         Ok(UpdateStats {
             loss,
@@ -512,6 +522,7 @@ impl<N: QNetwork> Learner for DqnLearner<N> {
             n_transitions,
             max_errors,
             mean_errors,
+            spread: spread_over.map(|valid| Spread::of(sizes, q_taken, &valid)),
         })
     }
 

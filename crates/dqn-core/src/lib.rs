@@ -2,8 +2,8 @@
 //!
 //! The modules stand in the order of the data: a [`policy`] acts, [`replay`] keeps what came of it, a [`batch`] of
 //! windows is drawn, [`bootstrap`] values its states, [`target`] makes TD targets of them, [`loss`] compares those with
-//! the network's answers, and the [`learner`] moves the parameters; [`target_network`] and [`schedule`] say how fast the
-//! slow parts follow. A [`network::QNetwork`] is known here only by its contract.
+//! the network's answers, and the [`learner`] moves the parameters, now and then saying by its [`spread`] how the steps of
+//! a batch differ; [`target_network`] and [`schedule`] say how fast the slow parts follow. A [`network::QNetwork`] is known here only by its contract.
 
 pub mod batch;
 pub mod bootstrap;
@@ -20,6 +20,7 @@ pub mod prior;
 pub mod replay;
 pub mod schedule;
 pub mod source_batch;
+pub mod spread;
 pub mod state_encoder;
 pub mod sum_tree;
 pub mod target;
@@ -36,4 +37,5 @@ pub use prior::Prior;
 pub use replay::{Replay, ReplayConfig, Sample, Window};
 pub use schedule::{Progress, Schedule};
 pub use source_batch::{SourceBatch, SourceInput, SourceValues};
+pub use spread::Spread;
 pub use state_encoder::{InputShape, StateEncoder};

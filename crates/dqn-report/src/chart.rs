@@ -222,6 +222,37 @@ pub(crate) fn lines(title: &str, lines: &[Line]) -> (String, Scale) {
     (frame.svg(title, &marks), frame.y.scale)
 }
 
+/// Five quantiles over updates, from the lowest to the highest, at the same places: the middle one as a line, each of the
+/// others with its opposite as a band; whether the axis of values is logarithmic.
+pub(crate) fn fan(title: &str, curves: &[Vec<Column>; 5], colour: usize) -> (String, Scale) {
+    const NAMES: [&str; 5] = ["5 %", "25 %", "median", "75 %", "95 %"];
+    let columns = || curves.iter().flatten();
+    let frame = Frame {
+        x_name: UPDATES,
+        x: Axis::exactly(columns().map(|column| column.x)),
+        y: Axis::around(columns().map(|column| column.middle)),
+    };
+    let class = colour_class(colour);
+    let place = |column: &Column| (frame.x(column.x), frame.y(column.middle));
+    let mut marks = String::new();
+    for (low, high) in [(0, 4), (1, 3)].into_iter().filter(|_| !curves[0].is_empty()) {
+        let outline = path(curves[high].iter().map(place).chain(curves[low].iter().rev().map(place)));
+        let _ = write!(marks, "<path class=\"band {class}\" d=\"{outline}Z\"/>");
+    }
+    let _ = write!(marks, "<path class=\"line {class}\" d=\"{}\"/>", path(curves[2].iter().map(place)));
+    let xs: Vec<f64> = curves[2].iter().map(|column| column.x).collect();
+    marks += &frame.strips(&xs, |x| {
+        let mut text = format!("update {}", number(x));
+        for (name, curve) in NAMES.iter().zip(curves).rev() {
+            if let Some(column) = nearest(curve, x) {
+                let _ = write!(text, "\n{name}: {}", number(column.middle));
+            }
+        }
+        text
+    });
+    (frame.svg(title, &marks), frame.y.scale)
+}
+
 fn labelled(label: &str) -> String {
     if label.is_empty() { String::new() } else { format!("{label}: ") }
 }

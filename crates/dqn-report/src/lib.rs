@@ -9,6 +9,7 @@
 //! The page holds no script, and asks for nothing from elsewhere. It is well-formed XML besides, so that a test can read
 //! it back.
 
+mod advantage;
 mod axis;
 mod chart;
 pub mod columns;

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use dqn_train::report::Report;
 use dqn_train::run::directory::RunDirectory;
 use dqn_train::run::metrics::{JSONL_NAME, Record};
-use dqn_train::runner::LoggedSample;
+use dqn_train::samples::LoggedSample;
 
 use crate::ReportError;
 use crate::curve::Point;

@@ -14,6 +14,7 @@ use minijinja::value::Serde;
 use serde::Serialize;
 
 use crate::RunFiles;
+use crate::advantage::{MOST_COLOURED, Shade};
 use crate::axis::{count, duration};
 use crate::chart::{colour_class, interval_mark};
 use crate::columns::columns_of;
@@ -21,7 +22,7 @@ use crate::compare::comparisons;
 use crate::groups::{Difference, Group, differences, groups};
 use crate::over_seeds::{ComparedView, LearningView, compared, learning};
 use crate::panels::{Panel, Section, sections};
-use crate::samples::{Prompt, Text, prompts, shown_return};
+use crate::samples::{Prompt, Shown, Text, prompts, shown_return};
 
 /// What the head of every page says, by which one is told from other files.
 pub const GENERATOR: &str = "dqn-cli report";
@@ -200,6 +201,14 @@ struct SamplesView {
     prompts: Vec<Prompt>,
     n_left_out: usize,
     is_judged: bool,
+    colours: Option<ColoursView>,
+}
+
+/// What the colours of texts mean.
+#[derive(Serialize)]
+struct ColoursView {
+    legend: Vec<Shade>,
+    reference: &'static str,
 }
 
 #[derive(Serialize)]
@@ -414,11 +423,13 @@ fn terms(split: Split, rows: &[&Evaluation], names: Vec<(String, bool)>) -> Opti
 
 /// Samples of the first run of each group that has some.
 fn samples(groups: &[Group<'_>]) -> Vec<SamplesView> {
+    let mut n_coloured = MOST_COLOURED;
     let view = |group: &Group<'_>| {
         let run = group.runs.iter().find(|run| !run.samples.is_empty())?;
         let is_judged = run.report.as_ref().is_none_or(is_judged);
-        let (prompts, n_left_out) = prompts(&run.samples, is_judged);
-        Some(SamplesView { label: run_label(group, run), prompts, n_left_out, is_judged })
+        let Shown { prompts, n_left_out, colours } = prompts(&run.samples, is_judged, &mut n_coloured);
+        let colours = colours.map(|colours| ColoursView { legend: colours.legend(), reference: colours.reference() });
+        Some(SamplesView { label: run_label(group, run), prompts, n_left_out, is_judged, colours })
     };
     groups.iter().filter_map(view).collect()
 }

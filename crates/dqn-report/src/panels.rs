@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use dqn_train::run::metrics::Record;
+use dqn_train::run::metrics::{QUANTILE_ENDINGS, Record};
 
 use crate::RunFiles;
 use crate::axis::Scale;
@@ -13,7 +13,7 @@ use crate::groups::Group;
 /// A measure that the program is known to take: its name in the log, its title and its unit.
 type Known = (&'static str, &'static str, &'static str);
 
-const KNOWN: [Known; 27] = [
+const KNOWN: [Known; 29] = [
     ("validation/return", "Return", "mean over evaluation episodes"),
     ("validation/form_kept", "Form kept", "share of texts"),
     ("validation/policy_perplexity", "Policy perplexity", "of held-out text, per token"),
@@ -27,7 +27,9 @@ const KNOWN: [Known; 27] = [
     ("validation/epochs", "Epochs", "passes over the data"),
     ("learn/loss", "Loss", "mean of the updates"),
     ("learn/mean_td_error", "TD error", "mean absolute, in units of Q"),
+    ("learn/td_error_p05", "Spread of the TD error", "absolute; middle 50 % and 90 % of a batch"),
     ("learn/mean_q", "Q of the actions taken", "mean, in units of Q"),
+    ("learn/q_p05", "Spread of Q", "middle 50 % and 90 % of a batch"),
     ("learn/mean_target", "TD target", "mean, in units of Q"),
     ("learn/target_drift", "Target drift", "online less target network"),
     ("learn/gradient_norm", "Gradient norm", "before clipping"),
@@ -98,7 +100,7 @@ pub(crate) fn sections(runs: &[RunFiles], groups: &[Group<'_>]) -> Vec<Section> 
                 panels.extend(groups.iter().filter_map(|group| stacked(group, groups.len() > 1)));
             }
             let own = names.iter().filter(|name| belongs(prefixes, name));
-            panels.extend(own.map(|name| panel(name, groups)));
+            panels.extend(own.flat_map(|name| panels_of(name, &names, groups)));
             if id == "throughput" {
                 let fields = [WALL_SECONDS, STEP, EPISODE];
                 panels.extend(fields.iter().filter(|name| is_shown(runs, name)).map(|name| panel(name, groups)));
@@ -111,6 +113,78 @@ pub(crate) fn sections(runs: &[RunFiles], groups: &[Group<'_>]) -> Vec<Section> 
     sections.push(Section { id, title, panels: others.map(|name| panel(name, groups)).collect() });
     sections.retain(|section| !section.panels.is_empty());
     sections
+}
+
+/// The charts of a measure: one, or a fan for each experiment where it is one of several quantiles, which are drawn
+/// once, where the lowest of them stands.
+fn panels_of(name: &str, names: &[&str], groups: &[Group<'_>]) -> Vec<Panel> {
+    let is_named =
+        |base: &str| QUANTILE_ENDINGS.iter().all(|ending| names.contains(&format!("{base}{ending}").as_str()));
+    let base = QUANTILE_ENDINGS.iter().find_map(|ending| name.strip_suffix(ending)).filter(|base| is_named(base));
+    match base {
+        None => vec![panel(name, groups)],
+        Some(base) if name.ends_with(QUANTILE_ENDINGS[0]) => {
+            let fans = groups.iter().enumerate();
+            fans.filter_map(|(colour, group)| fan(base, group, colour, groups.len() > 1)).collect()
+        }
+        Some(_) => Vec::new(),
+    }
+}
+
+/// Quantiles over updates; nothing where the group has none.
+fn fan(base: &str, group: &Group<'_>, colour: usize, is_named: bool) -> Option<Panel> {
+    let names = QUANTILE_ENDINGS.map(|ending| format!("{base}{ending}"));
+    let of_record = |record: &Record| {
+        let values: Vec<f64> = names.iter().filter_map(|name| value(record, name)).collect();
+        Some((record.update as f64, <[f64; 5]>::try_from(values).ok()?))
+    };
+    let (mut n_measured, mut n_left_out) = (0, 0);
+    let mut runs: Vec<[Vec<Point>; 5]> = Vec::new();
+    for run in &group.runs {
+        let mut measured: Vec<(f64, [f64; 5])> = run.records.iter().filter_map(of_record).collect();
+        let n = measured.len();
+        n_measured += n;
+        // Quantiles belong together: where one is not finite there is no band.
+        measured.retain(|(_, values)| values.iter().all(|value| value.is_finite()));
+        n_left_out += n - measured.len();
+        measured.sort_by(|one, other| one.0.total_cmp(&other.0));
+        runs.push(std::array::from_fn(|index| {
+            measured.iter().map(|&(x, values)| Point { x, y: values[index] }).collect()
+        }));
+    }
+    if n_measured == 0 {
+        return None;
+    }
+    let curves = std::array::from_fn(|index| {
+        combined(&runs.iter().map(|run| run[index].clone()).collect::<Vec<_>>(), MAX_COLUMNS)
+    });
+    let (title, unit) = titled(&names[0]);
+    let (named, unit) = match is_named {
+        true => (format!("{title}, {}", group.label), format!("{}; middle 50 % and 90 %", group.label)),
+        false => (title.clone(), unit),
+    };
+    let (svg, scale) = chart::fan(&format!("{named} over updates"), &curves, colour);
+    Some(Panel { title, unit, key: format!("{base}_p…"), svg, legend: Vec::new(), note: remarks(scale, n_left_out) })
+}
+
+/// What a reader must know of a chart with this axis that leaves out some values.
+fn remarks(scale: Scale, n_left_out: usize) -> Option<String> {
+    let mut remarks = Vec::new();
+    if scale == Scale::Logarithmic {
+        remarks.push("logarithmic axis".to_owned());
+    }
+    if n_left_out > 0 {
+        let values = if n_left_out == 1 { "value" } else { "values" };
+        remarks.push(format!("{n_left_out} {values} not finite, left out"));
+    }
+    (!remarks.is_empty()).then(|| remarks.join("; "))
+}
+
+/// Title and unit of a measure.
+fn titled(name: &str) -> (String, String) {
+    let known = KNOWN.iter().find(|(known, ..)| *known == name);
+    let title = known.map_or_else(|| spelled_out(name), |(_, title, _)| (*title).to_owned());
+    (title, known.map_or("", |(.., unit)| unit).to_owned())
 }
 
 /// Whether a field of the records says anything: a run that only learns from a log takes no steps.
@@ -156,19 +230,9 @@ fn panel(name: &str, groups: &[Group<'_>]) -> Panel {
         })
         .filter(|line| !line.columns.is_empty())
         .collect();
-    let known = KNOWN.iter().find(|(known, ..)| *known == name);
-    let title = known.map_or_else(|| spelled_out(name), |(_, title, _)| (*title).to_owned());
-    let unit = known.map_or("", |(.., unit)| unit).to_owned();
+    let (title, unit) = titled(name);
     let (svg, scale) = chart::lines(&format!("{title} over updates"), &lines);
-    let mut notes = Vec::new();
-    if scale == Scale::Logarithmic {
-        notes.push("logarithmic axis".to_owned());
-    }
-    if n_left_out > 0 {
-        let values = if n_left_out == 1 { "value" } else { "values" };
-        notes.push(format!("{n_left_out} {values} not finite, left out"));
-    }
-    let note = (!notes.is_empty()).then(|| notes.join("; "));
+    let note = remarks(scale, n_left_out);
     Panel { title, unit, key: name.to_owned(), svg, legend: Vec::new(), note }
 }
 

@@ -12,7 +12,8 @@ use dqn_train::report::Report;
 use dqn_train::run::directory::RunDirectory;
 use dqn_train::run::lines;
 use dqn_train::run::metrics::{self, Record};
-use dqn_train::runner::{self, LoggedSample};
+use dqn_train::runner;
+use dqn_train::samples::LoggedSample;
 use serde::Deserialize;
 
 use crate::ReportError;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use dqn_report::{Page, ReportError, RunFiles};
 use dqn_train::run::metrics::Record;
+use dqn_train::samples::{LoggedSample, Piece, Reference};
 use roxmltree::{Document, Node, ParsingOptions};
 use serde_json::json;
 
@@ -25,6 +26,8 @@ fn run(base: &Path, folder: &str, seed: u64, n_step: u64) -> PathBuf {
         let scalars = json!({
             "learn/loss": loss, "learn/q_by_<kind>": 1.5, "validation/return": seed, "reward/form": -0.5,
             "reward/bleu": 1.0, "odd": null,
+            "learn/q_p05": -2.0, "learn/q_p25": -1.0, "learn/q_p50": 0.0, "learn/q_p75": 1.0, "learn/q_p95": loss,
+            "learn/odd_p05": 1.0,
         });
         let record =
             json!({"update": update, "step": 8 * update, "episode": 0, "wall_seconds": 0.5, "scalars": scalars});
@@ -85,6 +88,8 @@ fn everything_that_was_measured_has_a_chart() {
     let keys = [
         "learn/loss",
         "learn/q_by_<kind>",
+        "learn/q_p…",
+        "learn/odd_p05",
         "validation/return",
         "reward/form",
         "reward/bleu",
@@ -106,6 +111,11 @@ fn everything_that_was_measured_has_a_chart() {
     assert!(text(loss).contains("update 2\n2"), "{}", text(loss));
     assert_eq!(with_class(chart(&document, "odd"), "line").len(), 0);
     assert!(text(chart(&document, "odd")).contains("3 values not finite"));
+    // Three quantiles of Q below and above the median are two bands; where one is not finite there is none.
+    let fan = chart(&document, "learn/q_p…");
+    assert_eq!((with_class(fan, "band").len(), with_class(fan, "line").len()), (2, 1));
+    assert!(text(fan).contains("update 0\n95 %: 4\n75 %: 1\nmedian: 0\n25 %: −1\n5 %: −2"), "{}", text(fan));
+    assert!(text(fan).contains("1 value not finite, left out"), "{}", text(fan));
     // One term upwards from 0, one downwards, and their sum.
     let terms = chart(&document, "reward/");
     assert_eq!((with_class(terms, "line").len(), text(terms).contains("form: −0.5")), (1, true));
@@ -165,6 +175,36 @@ fn runs_that_differ_in_their_seed_are_one_line_with_a_band() {
 }
 
 #[test]
+fn what_actions_wrote_is_coloured_by_its_advantage() {
+    let base = tempfile::tempdir().unwrap();
+    let path = run(base.path(), "a", 1, 1);
+    let sample = json!({"update": 3, "prompt": "go", "text": "go <west> A wall.", "episode_return": 0.5,
+        "advantage_over": "prior", "pieces": [{"text": "go"}, {"text": " <west>", "q": 2.0, "advantage": -0.5},
+        {"text": " A wall."}, {"text": "", "q": 1.5, "advantage": 0.25}]});
+    let old = fs::read_to_string(path.join("samples.jsonl")).unwrap();
+    fs::write(path.join("samples.jsonl"), format!("{old}{sample}\n")).unwrap();
+    let page = page(&[path]);
+    let document = document(&page);
+    let section = document.descendants().find(|node| node.attribute("id") == Some("samples")).unwrap();
+    let coloured: Vec<(Option<&str>, Option<&str>, String)> = section
+        .descendants()
+        .filter(|node| node.tag_name().name() == "u" && node.attribute("title").is_some())
+        .map(|node| (node.attribute("class"), node.attribute("title"), text(node)))
+        .collect();
+    let expected =
+        [(Some("b4"), Some("Q 2, A −0.5"), "<west>".to_owned()), (Some("a2"), Some("Q 1.5, A +0.25"), "∎".to_owned())];
+    assert_eq!(coloured, expected);
+    let scale = with_class(section, "scale")[0];
+    assert_eq!((text(scale).starts_with("−0.5"), text(scale).ends_with("+0.5")), (true, true), "{}", text(scale));
+    assert!(text(section).contains("weighed by the prior"));
+    // Each colour of the page has a rule for the screen and one for paper.
+    let style = text(elements(&document, "style")[0]);
+    for class in ["a1", "a2", "a3", "a4", "b1", "b2", "b3", "b4"] {
+        assert_eq!(style.matches(&format!(".{class} {{")).count(), 2, "{class}");
+    }
+}
+
+#[test]
 fn a_run_that_goes_on_is_shown_as_far_as_it_has_come() {
     let base = tempfile::tempdir().unwrap();
     let path = run(base.path(), "a", 1, 1);
@@ -219,8 +259,21 @@ fn a_long_run_makes_a_small_page() {
         Record { update, step: update, episode: update / 7, wall_seconds: update as f64 * 0.01, scalars }
     };
     run.records = (0..100_000).map(record).collect();
-    let page = Page::new(&[run]);
+    let piece =
+        |index: usize| Piece { text: "春".to_owned(), q: Some(-0.123_456), advantage: Some(index as f32 - 999.5) };
+    let sample = |index: u64| LoggedSample {
+        update: index,
+        prompt: format!("{}", index % 8),
+        text: "春".repeat(2_000),
+        episode_return: 0.5,
+        advantage_over: Some(Reference::Uniform),
+        pieces: (0..2_000).map(piece).collect(),
+    };
+    let page = Page::new(std::slice::from_ref(&run));
     assert!(page.html.len() < 600_000, "{} bytes", page.html.len());
+    run.samples = (0..90).map(sample).collect();
+    let page = Page::new(&[run]);
+    assert!(page.html.len() < 2_000_000, "{} bytes", page.html.len());
     assert_eq!(page.n_charts, 15);
     document(&page);
 }

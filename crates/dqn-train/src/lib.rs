@@ -30,6 +30,7 @@ pub mod report;
 mod responses;
 pub mod run;
 pub mod runner;
+pub mod samples;
 pub mod seeds;
 mod sourced;
 pub mod stats;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use burn::tensor::Device;
-use dqn_core::{CoreError, Progress, QNetwork, UpdateStats, learner};
+use dqn_core::{CoreError, Policy, Progress, QNetwork, Spread, UpdateStats, learner};
 use dqn_mdp::Trajectory;
 use dqn_model::TextQNetwork;
 use dqn_text::split::Split;
@@ -23,7 +23,8 @@ use crate::run::atomic;
 use crate::run::checkpoint::{Checkpoint, CheckpointHeader, CheckpointStore, Newest, Which, config_hash};
 use crate::run::directory::RunDirectory;
 use crate::run::lines::LineLog;
-use crate::run::metrics::{MetricsWriter, Record};
+use crate::run::metrics::{MetricsWriter, QUANTILE_ENDINGS, Record};
+use crate::samples;
 use crate::training::{Round, Training};
 
 /// What a run tells while it goes on.
@@ -347,19 +348,6 @@ fn value(metric: Metric, evaluation: &Evaluation) -> Option<f64> {
     }
 }
 
-/// A text written during a run, as the log of samples holds it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LoggedSample {
-    /// Parameter updates so far.
-    pub update: u64,
-    /// How the text begins.
-    pub prompt: String,
-    /// All of it.
-    pub text: String,
-    /// Its return.
-    pub episode_return: f32,
-}
-
 impl Runner<'_> {
     fn wall_seconds(&self) -> f64 {
         self.state.wall_seconds + self.begin.elapsed().as_secs_f64()
@@ -414,6 +402,13 @@ impl Runner<'_> {
             }
             scalars.insert("learn/masked_fraction".to_owned(), mean(&|stats| f64::from(stats.masked_fraction)));
             scalars.insert("learn/gradient_norm".to_owned(), mean(&|stats| f64::from(stats.gradient_norm)));
+            // What was measured last stands for the round: quantiles of several updates have no mean.
+            if let Some(Spread { td_error, q }) = round.updates.iter().rev().find_map(|stats| stats.spread) {
+                for (name, quantiles) in [("learn/td_error", td_error), ("learn/q", q)] {
+                    let named = QUANTILE_ENDINGS.iter().zip(quantiles);
+                    scalars.extend(named.map(|(ending, value)| (format!("{name}{ending}"), f64::from(value))));
+                }
+            }
             let learned: usize = round.updates.iter().map(|stats| stats.n_transitions).sum();
             scalars.insert("speed/learned_transitions_per_second".to_owned(), learned as f64 / round.learning_seconds);
         }
@@ -451,7 +446,7 @@ impl Runner<'_> {
             let found = PolicyPerplexity::of(self.experiment, network, Split::Validation, temperature)?;
             evaluation.policy_perplexity = found.map(|found| found.unscaled());
         }
-        self.log_samples(training.progress(), &episodes)?;
+        self.log_samples(training, policies[0].policy, &episodes)?;
         let mut scalars = BTreeMap::new();
         scalars.insert("validation/return".to_owned(), evaluation.episode_return.mean);
         let others = [
@@ -487,19 +482,20 @@ impl Runner<'_> {
         }
     }
 
-    fn log_samples(&mut self, progress: Progress, episodes: &[Trajectory]) -> Result<(), TrainError> {
+    fn log_samples(
+        &mut self,
+        training: &Training<'_>,
+        policy: Policy,
+        episodes: &[Trajectory],
+    ) -> Result<(), TrainError> {
+        let update = training.progress().updates;
         let mut shown = String::new();
         for episode in episodes.iter().take(self.experiment.config.evaluation.n_samples) {
-            let sample = LoggedSample {
-                update: progress.updates,
-                prompt: self.experiment.render(episode.start()),
-                text: self.experiment.render(&episode.tokens),
-                episode_return: episode.episode_return(),
-            };
+            let sample = samples::logged(self.experiment, training.network(), policy, episode, update);
             shown += &format!("{} ({:.3})  \n", sample.text, sample.episode_return);
             self.samples.append_json(&sample)?;
         }
-        self.metrics.text(progress.updates, "validation/samples", &shown)
+        self.metrics.text(update, "validation/samples", &shown)
     }
 
     fn save(&mut self, training: &Training<'_>) -> Result<(), TrainError> {

@@ -176,6 +176,9 @@ fn a_run_that_pauses_to_be_measured_ends_as_if_it_had_not() {
         assert!(expected.get(name) == found.get(name), "the part {name:?} differs");
     }
     assert_eq!(metrics(&paused), metrics(&whole));
+    // The steps of a batch are told apart in the first update, the eleventh and the twenty-first.
+    let measured = metrics(&whole).into_iter().filter(|(_, name, _)| name == "learn/td_error_p95");
+    assert_eq!(measured.map(|(update, ..)| update).collect::<Vec<_>>(), [2, 12, 22]);
 }
 
 #[test]

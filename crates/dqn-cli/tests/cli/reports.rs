@@ -17,6 +17,9 @@ fn a_report_shows_every_measure_of_a_run() {
     for line in metrics.lines() {
         let record: Value = serde_json::from_str(line).unwrap();
         for name in record["scalars"].as_object().unwrap().keys() {
+            // Quantiles are drawn together.
+            let ending = ["_p05", "_p25", "_p50", "_p75", "_p95"].iter().find_map(|ending| name.strip_suffix(ending));
+            let name = ending.map_or_else(|| name.clone(), |base| format!("{base}_p…"));
             let series = format!("data-series=\"{}\"", name.replace('/', "&#x2f;"));
             assert!(page.contains(&series), "{series} is missing");
             n_measures += 1;

@@ -394,8 +394,8 @@ fn check(seed: u64, distribution: Distribution, settings: DqnConfig) {
     let companions = config.companions().has_policy;
     let mut table = || Table::random(N_TOKENS, N_ACTIONS, distribution, companions, &mut rng);
     let (online, target) = (table(), table());
-    let (noise, progress) = (Seed(seed), Progress { updates: 3, ..Progress::default() });
-    let mut levels_rng = noise.stream("levels 3");
+    let (noise, progress) = (Seed(seed), Progress { updates: 20, ..Progress::default() });
+    let mut levels_rng = noise.stream("levels 20");
     let (mut levels, mut target_levels) = (Vec::new(), Vec::new());
     if let Distribution::Implicit { n_samples, n_target_samples, .. } = distribution {
         levels = draw_levels(&mut levels_rng, [batch.n_windows, batch.n_steps, n_samples]);
@@ -426,6 +426,11 @@ fn check(seed: u64, distribution: Distribution, settings: DqnConfig) {
     match config.objective {
         Objective::Imitation {} => assert_eq!(stats.target_drift, None),
         _ => close("target drift", stats.target_drift.unwrap().into(), drift),
+    }
+    let spread = stats.spread.unwrap();
+    for (level, index) in [(0.05, 0), (0.25, 1), (0.5, 2), (0.75, 3), (0.95, 4)] {
+        close("error quantile", spread.td_error[index].into(), quantile(all().map(|answer| answer.error.abs()), level));
+        close("q quantile", spread.q[index].into(), quantile(all().map(|answer| answer.q_taken), level));
     }
     for (row, answers) in answers.iter().enumerate() {
         let errors = answers.iter().map(|answer| answer.error.abs());
@@ -616,4 +621,14 @@ fn the_network_of_these_tests_keeps_its_contract() {
         }
         network.select(state, token());
     }
+}
+
+/// What a share `level` of the values lies below, linear between two of them.
+fn quantile(values: impl Iterator<Item = f64>, level: f64) -> f64 {
+    let mut sorted: Vec<f64> = values.collect();
+    sorted.sort_by(f64::total_cmp);
+    let last = sorted.len() as f64 - 1.0;
+    // Each value is worth what of its place is nearer to the quantile's than its neighbours'.
+    let weight = |index: usize| (1.0 - (last * level - index as f64).abs()).max(0.0);
+    sorted.iter().enumerate().map(|(index, value)| weight(index) * value).sum()
 }

@@ -80,8 +80,16 @@ impl Checkpoint {
             io::ErrorKind::NotFound => TrainError::NoCheckpoint { path: path.to_owned() },
             _ => TrainError::Read { path: path.to_owned(), source },
         })?;
+        Self::from_bytes(&bytes, path)
+    }
+
+    /// Reads the checkpoint that a file holds; `path` is where the file was found, for messages.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::read`], but for files that are not there.
+    pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self, TrainError> {
         let damaged = |message| TrainError::CheckpointDamaged { path: path.to_owned(), message };
-        let (format, body) = open_envelope(&bytes).map_err(damaged)?;
+        let (format, body) = open_envelope(bytes).map_err(damaged)?;
         if format != CHECKPOINT_FORMAT {
             return Err(TrainError::CheckpointVersion {
                 path: path.to_owned(),

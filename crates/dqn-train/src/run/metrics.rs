@@ -17,6 +17,9 @@ pub const JSONL_NAME: &str = "metrics.jsonl";
 /// Name of the table.
 pub const CSV_NAME: &str = "metrics.csv";
 
+/// How the names of quantiles end, in the order of [`dqn_core::spread::SPREAD_LEVELS`].
+pub const QUANTILE_ENDINGS: [&str; 5] = ["_p05", "_p25", "_p50", "_p75", "_p95"];
+
 /// Columns of the table. One row for each scalar, so that a new scalar never changes the header.
 const CSV_COLUMNS: [&str; 6] = ["update", "step", "episode", "wall_seconds", "name", "value"];
 
