@@ -24,7 +24,7 @@ fn episodes(experiment: &Experiment, network: &TextQNetwork) -> Vec<Trajectory> 
     let mut rng = Seed(5).stream("test");
     let policy = experiment.learned_policies(BEGIN)[0].policy;
     let prior = experiment.acting_prior(policy);
-    let mut player = NetworkPlayer::new(network, policy, prior, &experiment.positions, &mut rng);
+    let mut player = NetworkPlayer::new(network, policy, prior, &experiment.encoder, &mut rng);
     play(&mut environments, &[Start::Indexed(0), Start::Indexed(0)], &mut player).unwrap()
 }
 

@@ -265,7 +265,7 @@ pub(crate) mod tests {
 
     use dqn_report::live::Measured;
     use dqn_train::run::metrics::Record;
-    use dqn_train::runner::LoggedSample;
+    use dqn_train::samples::LoggedSample;
 
     use super::*;
 
@@ -297,6 +297,8 @@ pub(crate) mod tests {
             prompt: "春".to_owned(),
             text: text.to_owned(),
             episode_return: 0.5,
+            advantage_over: None,
+            pieces: Vec::new(),
         };
         let settings = [("training.stop_after.updates", "200"), ("exploration.kind", "\"epsilon_greedy\"")];
         LiveRun {
