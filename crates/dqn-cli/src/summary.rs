@@ -139,7 +139,12 @@ fn samples(report: &Report) -> Option<String> {
     };
     let lines = report.samples.iter().map(|sample| {
         let before = shown(&sample.before, sample.before_return);
-        format!("  {before}\n    -> {}", shown(&sample.after, sample.after_return))
+        // A source is no beginning of the texts about it.
+        let source = match sample.after.starts_with(&sample.prompt) {
+            true => String::new(),
+            false => format!("  {}\n", on_one_line(&sample.prompt)),
+        };
+        format!("{source}  {before}\n    -> {}", shown(&sample.after, sample.after_return))
     });
     let lines: Vec<String> = lines.collect();
     (!lines.is_empty()).then(|| format!("Samples {BEFORE} and after, from the same prompts:\n\n{}", lines.join("\n")))

@@ -84,6 +84,7 @@ enum Front {
 }
 
 #[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant, reason = "a network holds one of them, once")]
 enum Layers {
     Gru(BidirectionalGru),
     Transformer(Transformer),

@@ -7,6 +7,8 @@ use burn::tensor::{Int, Tensor};
 use dqn_core::batch::FORBIDDEN;
 use rand::Rng;
 
+#[cfg(feature = "flex")]
+use crate::fused;
 use crate::init::Init;
 use crate::linear::{Activation, Linear};
 use crate::norm::{layer_norm, normalise};
@@ -110,26 +112,79 @@ impl SourceAttention {
     /// - `memory`: `[batch, places, 2 * width]`; `mask`: `[batch, places]`
     pub(crate) fn forward(&self, states: Tensor<2>, memory: &Tensor<3>, mask: &Tensor<2>) -> Tensor<2> {
         let [rows, width] = states.dims();
+        let batch = memory.dims()[0];
         let queries = self.query.forward(normalise(&self.norm, states), Activation::Identity);
-        let weights = self.weights(queries, memory, mask);
-        let gathered = weights.matmul(self.heads(memory.clone().narrow(2, width, width)));
-        self.output.forward(gathered.swap_dims(1, 2).reshape([rows, width]), Activation::Identity)
+        let gathered = gather(queries.reshape([batch, rows / batch, width]), memory, mask, self.n_heads);
+        self.output.forward(gathered.reshape([rows, width]), Activation::Identity)
     }
+}
 
-    /// How much each state attends to each place: `[batch, heads, states, places]`, from queries `[batch * states, width]`.
-    fn weights(&self, queries: Tensor<2>, memory: &Tensor<3>, mask: &Tensor<2>) -> Tensor<4> {
-        let [rows, width] = queries.dims();
-        let [batch, places, _] = memory.dims();
-        let queries = self.heads(queries.reshape([batch, rows / batch, width]));
-        let keys = self.heads(memory.clone().narrow(2, 0, width));
-        let scale = ((width / self.n_heads) as f64).sqrt().recip();
-        let mask = mask.clone().reshape([batch, 1, 1, places]);
-        softmax(queries.matmul(keys.swap_dims(2, 3)).mul_scalar(scale) + mask, 3)
+/// What states gather from the places of their sources: `[batch, states, width]`, the shape of `queries`.
+fn gather(queries: Tensor<3>, memory: &Tensor<3>, mask: &Tensor<2>, n_heads: usize) -> Tensor<3> {
+    #[cfg(feature = "flex")]
+    if fused::can_record(&queries.device()) {
+        return fused::source_attention(queries, memory.clone(), mask.clone(), n_heads);
     }
+    plain(queries, memory, mask, n_heads)
+}
 
-    /// `[batch, time, width]` to `[batch, heads, time, width / heads]`.
-    fn heads(&self, rows: Tensor<3>) -> Tensor<4> {
+/// [`gather`] in plain tensors.
+fn plain(queries: Tensor<3>, memory: &Tensor<3>, mask: &Tensor<2>, n_heads: usize) -> Tensor<3> {
+    let [batch, n_states, width] = queries.dims();
+    let n_places = memory.dims()[1];
+    let heads = |rows: Tensor<3>| {
         let [batch, time, width] = rows.dims();
-        rows.reshape([batch, time, self.n_heads, width / self.n_heads]).swap_dims(1, 2)
+        rows.reshape([batch, time, n_heads, width / n_heads]).swap_dims(1, 2)
+    };
+    let keys = heads(memory.clone().narrow(2, 0, width));
+    let scale = ((width / n_heads) as f64).sqrt().recip();
+    let mask = mask.clone().reshape([batch, 1, 1, n_places]);
+    let weights = softmax(heads(queries).matmul(keys.swap_dims(2, 3)).mul_scalar(scale) + mask, 3);
+    let gathered = weights.matmul(heads(memory.clone().narrow(2, width, width)));
+    gathered.swap_dims(1, 2).reshape([batch, n_states, width])
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use burn::module::Param;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::fused::oracle;
+
+    fn check([batch, n_states, n_places]: [usize; 3], n_heads: usize, head_width: usize, seed: u64) {
+        let width = n_heads * head_width;
+        let module = oracle::drawn(seed, |init| {
+            (oracle::inputs([batch, n_states, width], init), oracle::inputs([batch, n_places, 2 * width], init))
+        });
+        // The last place of every other source is padding.
+        let is_padding = |text: usize, place: usize| n_places > 1 && text % 2 == 1 && place + 1 == n_places;
+        let mask: Vec<f32> = (0..batch * n_places)
+            .map(|index| if is_padding(index / n_places, index % n_places) { FORBIDDEN } else { 0.0 })
+            .collect();
+        type Module = (Param<Tensor<3>>, Param<Tensor<3>>);
+        let mask =
+            |module: &Module| Tensor::<1>::from_data(mask.as_slice(), &module.0.device()).reshape([batch, n_places]);
+        oracle::check(
+            &module,
+            |module: &Module| gather(module.0.val(), &module.1.val(), &mask(module), n_heads),
+            |module: &Module| plain(module.0.val(), &module.1.val(), &mask(module), n_heads),
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+        #[test]
+        fn fused_attention_is_the_plain_one(
+            batch in 1_usize..4, n_states in 1_usize..9, n_places in 1_usize..12, n_heads in 1_usize..4,
+            head_width in 1_usize..9, seed: u64,
+        ) {
+            check([batch, n_states, n_places], n_heads, head_width, seed);
+        }
+    }
+
+    #[test]
+    fn attention_large_enough_for_several_threads_is_the_plain_one() {
+        check([6, 30, 40], 2, 16, 3);
     }
 }

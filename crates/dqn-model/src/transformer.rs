@@ -368,6 +368,7 @@ impl Block {
 }
 
 /// Which places a place attends to.
+#[allow(clippy::large_enum_variant, reason = "one is made a pass")]
 enum Reach {
     /// Itself and those before it.
     Before,
@@ -405,10 +406,11 @@ impl Heads {
     /// What each place gathers from those it attends to: `[batch, time, width]`.
     fn attended(self, reach: &Reach) -> Tensor<3> {
         #[cfg(feature = "flex")]
-        if let Reach::Before = reach
-            && fused::can_record(&self.all.device())
-        {
-            return fused::attention(self.all, self.n_heads);
+        if fused::can_record(&self.all.device()) {
+            return match reach {
+                Reach::Before => fused::attention(self.all, self.n_heads),
+                Reach::Whole(mask) => fused::whole_attention(self.all, mask.clone(), self.n_heads),
+            };
         }
         self.plain(reach)
     }
@@ -536,6 +538,14 @@ mod tests {
         }
     }
 
+    /// Hides the last place of every other text.
+    fn mask([batch, time]: [usize; 2], device: &Device) -> Tensor<2> {
+        let hidden = |index: usize| if index % 2 == 1 && time > 1 { FORBIDDEN } else { 0.0 };
+        let last =
+            (0..batch).flat_map(|text| (0..time).map(move |place| if place + 1 == time { hidden(text) } else { 0.0 }));
+        Tensor::<1>::from_data(last.collect::<Vec<f32>>().as_slice(), device).reshape([batch, time])
+    }
+
     fn check(shape: [usize; 3], n_heads: usize, half: usize, seed: u64) {
         let [batch, time, n_inputs] = shape;
         let width = n_heads * 2 * half;
@@ -549,6 +559,19 @@ mod tests {
             &module,
             |module| heads(module).attended(&Reach::Before),
             |module| heads(module).plain(&Reach::Before),
+        );
+        let whole = |heads: &Heads| Reach::Whole(mask([batch, time], &heads.all.device()));
+        oracle::check(
+            &module,
+            |module| {
+                let heads = heads(module);
+                let reach = whole(&heads);
+                heads.attended(&reach)
+            },
+            |module| {
+                let heads = heads(module);
+                heads.plain(&whole(&heads))
+            },
         );
     }
 

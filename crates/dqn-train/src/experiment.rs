@@ -74,13 +74,14 @@ pub struct Experiment {
 pub(crate) struct SourcedTask {
     /// What reads a source that a person gives.
     pub(crate) reader: SourceReading,
+    shown: Vec<String>,
     prompts: HashMap<Split, Prompts>,
 }
 
 impl Sourced {
     fn into_parts(self) -> (TextData, Option<(Arc<Sources>, SourcedTask)>) {
-        let Self { sources, reader, text, prompts } = self;
-        (text, Some((sources, SourcedTask { reader, prompts })))
+        let Self { sources, reader, text, shown, prompts } = self;
+        (text, Some((sources, SourcedTask { reader, shown, prompts })))
     }
 }
 
@@ -398,14 +399,9 @@ impl Experiment {
 
     /// The task of writing about the sources of `prompts`.
     pub(crate) fn writing_about(&self, prompts: Arc<[Prompt]>) -> Result<Generation, TrainError> {
-        let max_tokens = match &self.config.environment {
-            EnvironmentConfig::Translation(TranslationConfig { max_tokens, .. }) => *max_tokens,
-            _ => {
-                return Err(TrainError::Internal {
-                    message: "another task was taken for writing about sources".to_owned(),
-                });
-            }
-        };
+        let message = || "another task was taken for writing about sources".to_owned();
+        let max_tokens = self.config.environment.max_answer_tokens();
+        let max_tokens = max_tokens.ok_or_else(|| TrainError::Internal { message: message() })?;
         Ok(Generation::new(prompts, Arc::clone(&self.actions), max_tokens)?)
     }
 
@@ -710,6 +706,14 @@ impl Experiment {
                 learned("argmax", Policy::BoltzmannMode { temperature }),
             ],
             Policy::EpsilonGreedy { .. } | Policy::Greedy => vec![learned("greedy", Policy::Greedy)],
+        }
+    }
+
+    /// What a person is shown of how an episode began: its source or, where it has none, its first tokens.
+    pub fn shown_start(&self, episode: &Trajectory) -> String {
+        match (&self.sourced, episode.source) {
+            (Some(sourced), Some(source)) => sourced.shown.get(source.index()).cloned().unwrap_or_default(),
+            _ => self.render(episode.start()),
         }
     }
 

@@ -98,7 +98,7 @@ pub fn generate(
         reward.judge(&mut episodes)?;
     }
     let generated = |episode: &Trajectory| Generated {
-        prompt: experiment.render(episode.start()),
+        prompt: experiment.shown_start(episode),
         text: experiment.render(&episode.tokens),
         episode_return: episode.episode_return(),
         n_tokens: episode.written().len(),

@@ -49,7 +49,7 @@ pub struct Report {
 /// One prompt and what was written from it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
-    /// The prompt.
+    /// The prompt or, where texts are about sources, the source.
     pub prompt: String,
     /// The whole text before learning.
     pub before: String,
@@ -179,7 +179,7 @@ pub(crate) fn acting_temperature(policies: &[Learned]) -> f64 {
 
 fn samples(experiment: &Experiment, before: &[Trajectory], after: &[Trajectory]) -> Vec<Sample> {
     let sample = |(before, after): (&Trajectory, &Trajectory)| Sample {
-        prompt: experiment.render(before.start()),
+        prompt: experiment.shown_start(before),
         before: experiment.render(&before.tokens),
         before_return: before.episode_return(),
         after: experiment.render(&after.tokens),

@@ -72,7 +72,7 @@ pub fn logged(
     let values = values(experiment, network, policy, episode);
     LoggedSample {
         update,
-        prompt: experiment.render(episode.start()),
+        prompt: experiment.shown_start(episode),
         text: experiment.render(&episode.tokens),
         episode_return: episode.episode_return(),
         advantage_over: values.as_ref().map(|(reference, _)| *reference),

@@ -22,6 +22,8 @@ pub(crate) struct Sourced {
     pub(crate) reader: SourceReading,
     /// The texts, and what makes tokens of them.
     pub(crate) text: TextData,
+    /// What a person is shown of each source: the sentence, or what is said in the recording.
+    pub(crate) shown: Vec<String>,
     /// The starts of each part, one for each distinct source.
     pub(crate) prompts: HashMap<Split, Prompts>,
 }
@@ -120,7 +122,7 @@ impl Sourced {
         }
         let parts = [(Split::Train, &training), (Split::Validation, &validation), (Split::Test, &test)];
         let mut ids: HashMap<&str, SourceId> = HashMap::new();
-        let mut sources = Vec::new();
+        let (mut sources, mut shown) = (Vec::new(), Vec::new());
         let mut prompts = HashMap::new();
         for (split, pairs) in parts {
             let mut texts: Vec<(SourceId, &str)> = Vec::with_capacity(pairs.len());
@@ -130,6 +132,7 @@ impl Sourced {
                     None => {
                         let id = SourceId(sources.len() as u32);
                         sources.push(reader.sentence(source)?);
+                        shown.push(source.clone());
                         ids.insert(source, id);
                         id
                     }
@@ -143,7 +146,7 @@ impl Sourced {
         texts.insert(Split::Judge, Vec::new());
         let kind = SourceKind::Tokens { n_tokens };
         let text = TextData::of_parts(&texts, tokenizer, hasher.finalize().to_hex().to_string())?;
-        Ok(Self { sources: Arc::new(Sources::new(kind, sources)), reader, text, prompts })
+        Ok(Self { sources: Arc::new(Sources::new(kind, sources)), reader, text, shown, prompts })
     }
 }
 
@@ -176,7 +179,8 @@ impl Sourced {
             }
         };
         let mut hasher = blake3::Hasher::new();
-        let (mut sources, mut prompts) = (Vec::new(), HashMap::new());
+        let (mut sources, mut shown) = (Vec::new(), Vec::new());
+        let mut prompts = HashMap::new();
         let mut texts: HashMap<Split, Vec<String>> = HashMap::from([(Split::Judge, Vec::new())]);
         for (split, utterances) in parts {
             let first = sources.len() as u32;
@@ -187,6 +191,7 @@ impl Sourced {
                     hasher.update(&value.to_le_bytes());
                 });
                 sources.push(frames_of(frames));
+                shown.push(format!("recording of \"{transcript}\""));
             }
             let said: Vec<(SourceId, &str)> =
                 (first..).map(SourceId).zip(transcripts.iter().map(String::as_str)).collect();
@@ -195,7 +200,7 @@ impl Sourced {
         }
         let kind = SourceKind::Frames { n_channels: config.features.n_mels };
         let text = TextData::of_parts(&texts, tokenizer, hasher.finalize().to_hex().to_string())?;
-        Ok(Self { sources: Arc::new(Sources::new(kind, sources)), reader, text, prompts })
+        Ok(Self { sources: Arc::new(Sources::new(kind, sources)), reader, text, shown, prompts })
     }
 }
 

@@ -485,3 +485,99 @@ fn a_log_that_is_read_as_learning_goes_on_resumes() {
     );
     check(&config, &Device::flex(), [2, 2, 2]);
 }
+
+/// A file of the repository's own data.
+fn data(name: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data").join(name).display().to_string()
+}
+
+#[test]
+fn translation_resumes() {
+    let [training, held_out] = ["translation-small/validation.tsv", "translation-small/test.tsv"].map(data);
+    let config = format!(
+        r#"
+        [environment]
+        kind = "translation"
+        pairs = {{ kind = "tables", training = "{training}", validation = "{held_out}", test = "{held_out}" }}
+        max_tokens = 6
+        [tokenizer]
+        kind = "char"
+        [prior]
+        kind = "ngram"
+        [[reward.terms]]
+        kind = "similarity"
+        metric = {{ kind = "chrf" }}
+        when = "difference"
+        [network]
+        embedding_width = 8
+        encoder = {{ embedding_width = 8, layers = {{ kind = "gru", width = 8 }}, n_attention_heads = 2 }}
+        torso = {{ kind = "gru", width = 8 }}
+        dropout = 0.1
+        [learner]
+        bootstrap = {{ kind = "kl", temperature = 0.1 }}
+        batch_windows = 6
+        window_steps = 3
+        context_tokens = 2
+        [replay]
+        capacity_steps = 150
+        warmup_steps = 10
+        [exploration]
+        kind = "boltzmann"
+        temperature = {{ kind = "constant", value = 0.1 }}
+        from_prior = true
+        [training]
+        parallel_episodes = 4
+        stop_after = {{ updates = 14 }}
+        checkpoint_every_updates = 3
+        evaluate_every_updates = 5
+        [evaluation]
+        n_episodes = 4
+        n_episodes_while_training = 4"#
+    );
+    check(&config, &Device::flex(), [5, 3, 2]);
+}
+
+#[test]
+fn speech_with_masks_over_recordings_resumes() {
+    let [training, held_out] = ["speech-smoke/training.tsv", "speech-smoke/test.tsv"].map(data);
+    let config = format!(
+        r#"
+        [environment]
+        kind = "speech"
+        training = "{training}"
+        validation = "{held_out}"
+        test = "{held_out}"
+        features = {{ n_mels = 8 }}
+        augmentation = {{ max_mask_mels = 3 }}
+        max_tokens = 4
+        [tokenizer]
+        kind = "word"
+        [[reward.terms]]
+        kind = "similarity"
+        metric = {{ kind = "error_rate" }}
+        [network]
+        embedding_width = 8
+        encoder = {{ embedding_width = 8, layers = {{ kind = "transformer", width = 8, n_heads = 2, n_layers = 1, expansion = 2 }} }}
+        torso = {{ kind = "transformer", width = 8, n_heads = 2, n_layers = 1, expansion = 2 }}
+        head = {{ kind = "scalar" }}
+        dropout = 0.1
+        [learner]
+        objective = {{ kind = "imitation" }}
+        batch_windows = 4
+        window_steps = 4
+        [replay]
+        length_pool_batches = 2
+        [exploration]
+        kind = "epsilon_greedy"
+        epsilon = {{ kind = "constant", value = 0.0 }}
+        [training]
+        source = {{ kind = "text" }}
+        stop_after = {{ updates = 14 }}
+        checkpoint_every_updates = 3
+        evaluate_every_updates = 5
+        [evaluation]
+        n_episodes = 4
+        n_episodes_while_training = 4"#
+    );
+    check(&config, &Device::flex(), [5, 3, 2]);
+}

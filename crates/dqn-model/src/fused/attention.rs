@@ -1,4 +1,4 @@
-//! Causal self-attention with rotary positions, from queries, keys and values to what each place has gathered.
+//! Self-attention with rotary positions, causal or over whole texts, from queries, keys and values to what each place has gathered.
 //!
 //! ```text
 //! q_i = R_i q'_i / sqrt(head width),   k_j = R_j k'_j
@@ -7,13 +7,14 @@
 //!
 //! with the rotation `R_i` by place `i` (Su et al. 2021, eq. 34; entry `e` of the first half of a head turns with entry `e`
 //! of the second). Sequences are independent and shared among threads; one head of one sequence fits in the cache. Texts
-//! are padded on the right, where the causal order keeps padding out of sight, so there is no other mask. Kept for the
+//! are padded on the right, where the causal order keeps padding out of sight; where every place is seen, a mask does. Kept for the
 //! backward pass: the input `[batch, time, 3 * width]` and the weights `p`, `[batch, heads, time, time]`.
 
 use rayon::prelude::*;
 
 use super::arithmetic::{exp, vectorized};
 use super::product::{Destination, Matrix, Onto, Panels, product, rows_of_part};
+use super::source_attention;
 
 /// Sizes of a pass.
 #[derive(Clone, Copy, Debug)]
@@ -54,22 +55,32 @@ pub(super) struct Pass {
     pub(super) weights: Vec<f32>,
 }
 
-/// Attention over queries, keys and values, `[batch, time, 3 * width]`.
-pub(super) fn forward(shape: Shape, inputs: &[f32]) -> Pass {
+/// Attention over queries, keys and values, `[batch, time, 3 * width]`; with a mask, `[batch, time]`, over all places that it
+/// does not forbid instead of those before.
+pub(super) fn forward(shape: Shape, inputs: &[f32], mask: Option<&[f32]>) -> Pass {
     let [of_input, of_weights, of_output] = shape.sizes();
     let turn = Turn::new(shape);
     let mut outputs = vec![0.0; shape.batch * of_output];
     let mut weights = vec![0.0; shape.batch * of_weights];
     let sequences = outputs.par_chunks_exact_mut(of_output).zip(weights.par_chunks_exact_mut(of_weights));
-    sequences.zip(inputs.par_chunks_exact(of_input)).for_each(|((outputs, weights), input)| {
+    sequences.zip(inputs.par_chunks_exact(of_input)).enumerate().for_each(|(text, ((outputs, weights), input))| {
+        let mask = mask.map(|mask| &mask[text * shape.time..][..shape.time]);
         for (head, weights) in weights.chunks_exact_mut(shape.time * shape.time).enumerate() {
-            attend(shape, &turn, head, input, weights, outputs);
+            attend(shape, &turn, head, input, mask, weights, outputs);
         }
     });
     Pass { outputs, weights }
 }
 
-fn attend(shape: Shape, turn: &Turn, head: usize, input: &[f32], weights: &mut [f32], outputs: &mut [f32]) {
+fn attend(
+    shape: Shape,
+    turn: &Turn,
+    head: usize,
+    input: &[f32],
+    mask: Option<&[f32]>,
+    weights: &mut [f32],
+    outputs: &mut [f32],
+) {
     let Shape { time, width, .. } = shape;
     let queries = turn.applied(shape.part(input, 0, head), shape.scale());
     let keys = turn.applied(shape.part(input, 1, head), 1.0);
@@ -79,13 +90,16 @@ fn attend(shape: Shape, turn: &Turn, head: usize, input: &[f32], weights: &mut [
         weights,
         time,
     );
-    softmax(time, weights);
+    match mask {
+        Some(mask) => source_attention::softmax(1.0, mask, weights),
+        None => softmax(time, weights),
+    }
     let values = Panels::of(shape.part(input, 2, head));
     multiply(Matrix::new(weights, time), &values, &mut outputs[head * shape.head_width()..], width);
 }
 
 /// The product of all rows with a matrix, written to rows `stride` apart.
-fn multiply(rows: Matrix<'_>, panels: &Panels, values: &mut [f32], stride: usize) {
+pub(super) fn multiply(rows: Matrix<'_>, panels: &Panels, values: &mut [f32], stride: usize) {
     let out = Destination { values, stride, n_rows: rows.n_rows() };
     product(1, |row, _| Some(rows.row(row)), panels, Onto::Zero, out);
 }
@@ -271,7 +285,7 @@ fn before_attention(
 
 vectorized! {
     /// From the gradient of the weights to that of the scores.
-    fn before_softmax(time: usize, weights: &[f32], gradient: &mut [f32]) {
+    pub(super) fn before_softmax(time: usize, weights: &[f32], gradient: &mut [f32]) {
         for (weights, gradient) in weights.chunks_exact(time).zip(gradient.chunks_exact_mut(time)) {
             let mean: f32 = weights.iter().zip(gradient.iter()).map(|(weight, d)| weight * d).sum();
             for (weight, d) in weights.iter().zip(gradient) {

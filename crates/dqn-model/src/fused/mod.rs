@@ -9,7 +9,8 @@
 //! | [`gru`] | for each place `[n, r, z, h W_hn + b_hn]`, overwritten by their gradients |
 //! | [`lstm`] | for each place the gates `[i, f, g, o]`, overwritten, and the cell |
 //! | [`convolution`], [`linear`] | what entered the activation (gelu), or nothing beyond inputs and outputs |
-//! | [`attention`] | queries, keys and values as they came, and the weights `[batch, heads, time, time]` |
+//! | [`attention`], [`whole_attention`] | queries, keys and values as they came, and the weights `[batch, heads, time, time]` |
+//! | [`source_attention()`] | the same of states and places |
 //! | [`norm`] | mean and inverse deviation of every row |
 //!
 //! Everything lies batch-major, as the tensors do. All products run through one kernel (`product`), which packs a matrix
@@ -37,6 +38,7 @@ mod operations;
 pub(crate) mod oracle;
 mod product;
 mod recurrence;
+mod source_attention;
 
 use std::sync::Arc;
 
@@ -251,6 +253,30 @@ pub(crate) fn expectation(rows: Tensor<2>, weight: Packed, bias: Tensor<1>, supp
 /// - returns `[batch, time, width]`
 pub(crate) fn attention(inputs: Tensor<3>, n_heads: usize) -> Tensor<3> {
     Tensor::from_dispatch(Dispatch::fused_attention(inputs.into_dispatch(), n_heads))
+}
+
+/// Self-attention of every place to all that the mask does not forbid, with rotary positions.
+///
+/// # Shapes
+/// - `inputs`: queries, keys and values side by side, `[batch, time, 3 * width]`; `mask`: `[batch, time]`
+/// - returns `[batch, time, width]`
+pub(crate) fn whole_attention(inputs: Tensor<3>, mask: Tensor<2>, n_heads: usize) -> Tensor<3> {
+    Tensor::from_dispatch(Dispatch::fused_whole_attention(inputs.into_dispatch(), mask.into_dispatch(), n_heads))
+}
+
+/// Attention of the states of texts to the places of their sources.
+///
+/// # Shapes
+/// - `queries`: `[batch, states, width]`; `memory`: keys and values side by side, `[batch, places, 2 * width]`; `mask`:
+///   what is added to the scores of the places, `[batch, places]`
+/// - returns `[batch, states, width]`
+pub(crate) fn source_attention(queries: Tensor<3>, memory: Tensor<3>, mask: Tensor<2>, n_heads: usize) -> Tensor<3> {
+    Tensor::from_dispatch(Dispatch::fused_source_attention(
+        queries.into_dispatch(),
+        memory.into_dispatch(),
+        mask.into_dispatch(),
+        n_heads,
+    ))
 }
 
 /// What one more token of each text gathers from itself and those before it, without a graph, and keys and values with

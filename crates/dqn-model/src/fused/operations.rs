@@ -15,7 +15,7 @@ use rayon::prelude::*;
 
 use super::convolution::{self, Taps};
 use super::product::{Matrix, Panels, argmax, rows_of_part};
-use super::{attention, expectation, gru, lstm, norm, recurrence};
+use super::{attention, expectation, gru, lstm, norm, recurrence, source_attention};
 use crate::linear::Activation;
 
 /// A tensor of flex.
@@ -52,6 +52,17 @@ pub(super) trait FusedOps: Backend {
 
     /// Causal attention with rotary positions, from `[batch, time, 3 * width]`.
     fn fused_attention(inputs: FloatTensor<Self>, n_heads: usize) -> FloatTensor<Self>;
+
+    /// Attention of every place to all that `mask`, `[batch, time]`, does not forbid, with rotary positions.
+    fn fused_whole_attention(inputs: FloatTensor<Self>, mask: FloatTensor<Self>, n_heads: usize) -> FloatTensor<Self>;
+
+    /// Attention of states, `[batch, states, width]`, to keys and values side by side, `[batch, places, 2 * width]`.
+    fn fused_source_attention(
+        queries: FloatTensor<Self>,
+        memory: FloatTensor<Self>,
+        mask: FloatTensor<Self>,
+        n_heads: usize,
+    ) -> FloatTensor<Self>;
 
     /// Layer normalisation of rows.
     fn fused_norm(
@@ -324,12 +335,66 @@ impl Differentiable<1> for Attention {
 
     fn forward(&self, [inputs]: &[Values; 1]) -> (Values, Vec<f32>) {
         let shape = self.shape(inputs);
-        let attention::Pass { outputs, weights } = attention::forward(shape, numbers(inputs));
+        let attention::Pass { outputs, weights } = attention::forward(shape, numbers(inputs), None);
         (tensor(outputs, [shape.batch, shape.time, shape.width]), weights)
     }
 
     fn backward(&self, [inputs]: &[Values; 1], _: &Values, kept: Vec<f32>, upstream: &[f32]) -> [Vec<f32>; 1] {
         [attention::backward(self.shape(inputs), numbers(inputs), &kept, upstream)]
+    }
+}
+
+/// Queries, keys and values, and a mask.
+#[derive(Clone, Debug)]
+struct WholeAttention {
+    n_heads: usize,
+}
+
+impl Differentiable<2> for WholeAttention {
+    /// The weights of attention.
+    type Kept = Vec<f32>;
+
+    fn forward(&self, [inputs, mask]: &[Values; 2]) -> (Values, Vec<f32>) {
+        let shape = Attention { n_heads: self.n_heads }.shape(inputs);
+        let attention::Pass { outputs, weights } = attention::forward(shape, numbers(inputs), Some(numbers(mask)));
+        (tensor(outputs, [shape.batch, shape.time, shape.width]), weights)
+    }
+
+    fn backward(&self, [inputs, mask]: &[Values; 2], _: &Values, kept: Vec<f32>, upstream: &[f32]) -> [Vec<f32>; 2] {
+        let shape = Attention { n_heads: self.n_heads }.shape(inputs);
+        // Nobody learns a mask.
+        [attention::backward(shape, numbers(inputs), &kept, upstream), vec![0.0; numbers(mask).len()]]
+    }
+}
+
+/// Queries, keys and values of a source, and a mask over it.
+#[derive(Clone, Debug)]
+struct SourceAttention {
+    n_heads: usize,
+}
+
+impl SourceAttention {
+    fn shape(&self, [queries, memory, _]: &[Values; 3]) -> source_attention::Shape {
+        let ([batch, n_states, width], [_, n_places, _]) = (dims(queries), dims::<3>(memory));
+        source_attention::Shape { batch, n_states, n_places, width, n_heads: self.n_heads }
+    }
+}
+
+impl Differentiable<3> for SourceAttention {
+    /// The weights of attention.
+    type Kept = Vec<f32>;
+
+    fn forward(&self, inputs: &[Values; 3]) -> (Values, Vec<f32>) {
+        let shape = self.shape(inputs);
+        let [queries, memory, mask] = inputs.each_ref().map(numbers);
+        let attention::Pass { outputs, weights } = source_attention::forward(shape, queries, memory, mask);
+        (tensor(outputs, [shape.batch, shape.n_states, shape.width]), weights)
+    }
+
+    fn backward(&self, inputs: &[Values; 3], _: &Values, kept: Vec<f32>, upstream: &[f32]) -> [Vec<f32>; 3] {
+        let [queries, memory, mask] = inputs.each_ref().map(numbers);
+        let found = source_attention::backward(self.shape(inputs), queries, memory, &kept, upstream);
+        [found.queries, found.memory, vec![0.0; mask.len()]]
     }
 }
 
@@ -379,6 +444,14 @@ impl FusedOps for Flex {
         value(Attention { n_heads }, [inputs])
     }
 
+    fn fused_whole_attention(inputs: Values, mask: Values, n_heads: usize) -> Values {
+        value(WholeAttention { n_heads }, [inputs, mask])
+    }
+
+    fn fused_source_attention(queries: Values, memory: Values, mask: Values, n_heads: usize) -> Values {
+        value(SourceAttention { n_heads }, [queries, memory, mask])
+    }
+
     fn fused_norm(inputs: Values, gamma: Values, beta: Values, epsilon: f32) -> Values {
         value(Norm { epsilon }, [inputs, gamma, beta])
     }
@@ -416,6 +489,19 @@ impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
 
     fn fused_attention(inputs: FloatTensor<Self>, n_heads: usize) -> FloatTensor<Self> {
         recorded::<C, _, 1>(Attention { n_heads }, [inputs])
+    }
+
+    fn fused_whole_attention(inputs: FloatTensor<Self>, mask: FloatTensor<Self>, n_heads: usize) -> FloatTensor<Self> {
+        recorded::<C, _, 2>(WholeAttention { n_heads }, [inputs, mask])
+    }
+
+    fn fused_source_attention(
+        queries: FloatTensor<Self>,
+        memory: FloatTensor<Self>,
+        mask: FloatTensor<Self>,
+        n_heads: usize,
+    ) -> FloatTensor<Self> {
+        recorded::<C, _, 3>(SourceAttention { n_heads }, [queries, memory, mask])
     }
 
     fn fused_norm(

@@ -736,6 +736,12 @@ impl ExperimentConfig {
             let why = "windows are drawn either by priority or by reward: remove one of both";
             fault("replay.rewarded_fraction", self.replay.rewarded_fraction.to_string(), why);
         }
+        if self.replay.length_pool_batches > 1
+            && (self.replay.priority.is_some() || self.replay.rewarded_fraction > 0.0)
+        {
+            let why = "a pool is drawn uniformly, neither by priority nor by reward: use 1";
+            fault("replay.length_pool_batches", self.replay.length_pool_batches.to_string(), why);
+        }
         self.action_faults(is_generation, &mut fault);
         if self.prior.is_some() && !needs_text && !has_sources {
             fault("prior", "a prior".to_owned(), "a prior over text needs a [corpus]");

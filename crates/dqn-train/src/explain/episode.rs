@@ -2,7 +2,7 @@
 
 use dqn_core::{Policy, Progress, QNetwork};
 use dqn_env::{CopyString, EnvironmentConfig};
-use dqn_mdp::{ActionId, Environment, MdpError, Seed, Start, TokenId, Trajectory};
+use dqn_mdp::{ActionId, Environment, MdpError, Prompt, Seed, Start, TokenId, Trajectory};
 use dqn_model::TextQNetwork;
 use dqn_text::split::Split;
 use dqn_text::tokenizer::TextTokenizer;
@@ -46,6 +46,11 @@ pub(super) fn of_text(experiment: &Experiment, text: &str, prompt: Option<&str>)
         EnvironmentConfig::Generation { .. } | EnvironmentConfig::Responses { .. } => {
             continued(experiment, text, prompt)
         }
+        environment if environment.has_sources() && prompt.is_none() => {
+            let task = experiment.task(Split::Validation)?.distinct(1, Seed(experiment.config.evaluation.seed));
+            let start = task.prompts.iter().flat_map(|prompts| prompts.prompts.first()).next().cloned();
+            written_from(experiment, start.unwrap_or_default(), encode(experiment, text)?)
+        }
         _ => {
             // Says what is wrong with a prompt here.
             prompt.map(|prompt| encode_prompt(experiment, prompt)).transpose()?;
@@ -61,8 +66,13 @@ fn no_episode(why: String) -> TrainError {
 /// A prompt and what follows it.
 fn continued(experiment: &Experiment, text: &str, prompt: Option<&str>) -> Result<Trajectory, TrainError> {
     let (prompt, written) = divided(experiment, text, prompt)?;
-    let task = experiment.task(Split::Test)?.with_prompt(prompt.clone().into())?;
-    let n_tokens = prompt.len() + written.len();
+    written_from(experiment, prompt.into(), written)
+}
+
+/// What is `written` from a start.
+fn written_from(experiment: &Experiment, prompt: Prompt, written: Vec<TokenId>) -> Result<Trajectory, TrainError> {
+    let n_tokens = prompt.tokens.len() + written.len();
+    let task = experiment.task(Split::Test)?.with_prompt(prompt)?;
     match task.max_tokens() {
         Some(max_tokens) if n_tokens > max_tokens => {
             return Err(no_episode(format!(
