@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     fn numbers(values: Tensor<2>) -> Vec<f32> {
-        values.try_into_vec_as().unwrap()
+        values.try_into_vec_as().expect("32-bit floats")
     }
 
     #[test]

@@ -148,6 +148,13 @@ pub struct HeldOut {
     pub n_responses: usize,
 }
 
+/// Texts, and beside each what people wrote from its prompt.
+struct Beside {
+    written: Vec<String>,
+    /// Shared by the texts from one prompt.
+    references: Vec<Arc<Vec<String>>>,
+}
+
 /// Plays and measures policies on the prompts of one split.
 pub struct Evaluator<'a> {
     experiment: &'a Experiment,
@@ -470,7 +477,7 @@ impl<'a> Evaluator<'a> {
         };
         let terms = names.iter().enumerate().map(|(index, name)| (name.clone(), mean_term(index))).collect();
         let texts = self.beside_references(episodes);
-        let texts = texts.as_ref().map(|(written, references)| {
+        let texts = texts.as_ref().map(|Beside { written, references }| {
             let written: Vec<&str> = written.iter().map(String::as_str).collect();
             let references: Vec<Vec<&str>> =
                 references.iter().map(|texts| texts.iter().map(String::as_str).collect()).collect();
@@ -516,7 +523,7 @@ impl<'a> Evaluator<'a> {
     }
 
     /// The texts of episodes, and beside each what people wrote from its prompt, where the task has prompts.
-    fn beside_references(&self, episodes: &[Trajectory]) -> Option<(Vec<String>, Vec<Arc<Vec<String>>>)> {
+    fn beside_references(&self, episodes: &[Trajectory]) -> Option<Beside> {
         let prompts = self.task.prompts.as_ref()?;
         let render = |tokens: &[TokenId]| self.experiment.render(tokens);
         let mut rendered: HashMap<Prompt, Arc<Vec<String>>> = HashMap::new();
@@ -529,7 +536,8 @@ impl<'a> Evaluator<'a> {
             let found = rendered.entry(prompt.clone()).or_insert_with(|| Arc::new(texts()));
             references.push(Arc::clone(found));
         }
-        Some((episodes.iter().map(|episode| render(&episode.tokens)).collect(), references))
+        let written = episodes.iter().map(|episode| render(&episode.tokens)).collect();
+        Some(Beside { written, references })
     }
 
     fn bleu(&self, hypotheses: &[&str], references: &[Vec<&str>]) -> Result<(f64, String), TrainError> {

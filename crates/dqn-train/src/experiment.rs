@@ -10,9 +10,7 @@ use dqn_core::policy::Exploration;
 use dqn_core::{BatchBuilder, Decoding, Policy, Prior, Progress, QNetwork, StateEncoder, learner};
 use dqn_env::game::{Game, Play, TextGame};
 use dqn_env::reward::LineForm;
-use dqn_env::{
-    EnvironmentConfig, Generation, NextToken, PlayedGame, RewardContext, RewardSum, SelfContained, TranslationConfig,
-};
+use dqn_env::{EnvironmentConfig, Generation, NextToken, PlayedGame, RewardContext, RewardSum, SelfContained};
 use dqn_mdp::{
     ActionTable, Environment, PositionEncoder, Prompt, Seed, Source, SourceId, Sources, Start, TokenId, Trajectory,
 };
