@@ -1,6 +1,7 @@
 //! The result of a run in words and as JSON.
 
 use dqn_core::Progress;
+use dqn_env::EnvironmentConfig;
 use dqn_text::split::Split;
 use dqn_train::evaluation::{Answers, Evaluation};
 use dqn_train::report::{BEFORE, Report};
@@ -163,7 +164,7 @@ fn on_one_line(text: &str) -> String {
 }
 
 /// Commands to go on with, each with its purpose; `has_best` where the run kept its best network on the way.
-pub(crate) fn next_steps(run: &str, has_best: bool, report: &Report) -> String {
+pub(crate) fn next_steps(run: &str, has_best: bool, environment: &EnvironmentConfig, report: &Report) -> String {
     let config = shell_word(&format!("{run}/config.toml"));
     let run = shell_word(run);
     let (checkpoint, purpose) = match has_best {
@@ -171,9 +172,14 @@ pub(crate) fn next_steps(run: &str, has_best: bool, report: &Report) -> String {
         false => ("", "measure it again"),
     };
     let prompt = report.samples.iter().map(|sample| sample.prompt.as_str()).find(|prompt| !prompt.is_empty());
-    let prompt = prompt.map_or_else(String::new, |prompt| format!(" --prompt {}", shell_word(prompt)));
+    let option = |name: &str| prompt.map_or_else(String::new, |prompt| format!(" --{name} {}", shell_word(prompt)));
+    let write = match environment {
+        EnvironmentConfig::Translation(_) => format!("dqn-cli translate {run}{}", option("text")),
+        EnvironmentConfig::Speech(_) => format!("dqn-cli transcribe {run} recording.wav"),
+        _ => format!("dqn-cli generate {run}{} --n 5", option("prompt")),
+    };
     let commands = [
-        ("write more", format!("dqn-cli generate {run}{prompt} --n 5")),
+        ("write more", write),
         (purpose, format!("dqn-cli eval {run}{checkpoint}")),
         ("change something", format!("dqn-cli config show --config {config} > my.toml")),
         ("and run that", "dqn-cli train --config my.toml".to_owned()),
@@ -201,6 +207,10 @@ mod tests {
 
     use super::*;
     use crate::table::tests::row;
+
+    fn memory() -> EnvironmentConfig {
+        EnvironmentConfig::Memory { delay: 2, n_cues: 2 }
+    }
 
     fn report() -> Report {
         let sample = Sample {
@@ -279,10 +289,10 @@ mod tests {
         {
             assert_eq!(shell_word(word), expected);
         }
-        let steps = next_steps("my runs/a", false, &report());
+        let steps = next_steps("my runs/a", false, &memory(), &report());
         assert!(steps.contains("dqn-cli generate 'my runs/a' --prompt '春 风' --n 5"), "{steps}");
         assert!(steps.contains("config show --config 'my runs/a/config.toml' > my.toml"), "{steps}");
         assert!(!steps.contains("--checkpoint best"), "{steps}");
-        assert!(next_steps("a", true, &report()).contains("dqn-cli eval a --checkpoint best"));
+        assert!(next_steps("a", true, &memory(), &report()).contains("dqn-cli eval a --checkpoint best"));
     }
 }

@@ -130,7 +130,10 @@ fn finish(
         console.result(&format!("\n{text}"))?;
     }
     let has_best = directory.checkpoints().path(Which::Best).is_file();
-    console.note(&format!("\n{}", summary::next_steps(&directory.path().display().to_string(), has_best, report)));
+    console.note(&format!(
+        "\n{}",
+        summary::next_steps(&directory.path().display().to_string(), has_best, &experiment.config.environment, report)
+    ));
     Ok(Ending::Done)
 }
 
@@ -148,8 +151,9 @@ fn header(experiment: &Experiment, directory: &RunDirectory, backend: Backend, d
             let examples = &text.part(split).examples;
             (examples.len(), examples.iter().map(Vec::len).sum::<usize>())
         };
-        let sizes = match config.split {
-            Some(_) => {
+        let is_divided = config.split.is_some() || config.environment.has_sources();
+        let sizes = match is_divided {
+            true => {
                 let part = |&split: &Split| {
                     let (n_examples, n_tokens) = size(split);
                     format!("{split} {n_examples} ({n_tokens} tokens)")
@@ -157,7 +161,7 @@ fn header(experiment: &Experiment, directory: &RunDirectory, backend: Backend, d
                 let parts: Vec<String> = Split::ALL.iter().map(part).collect();
                 format!("examples: {}", parts.join(", "))
             }
-            None => {
+            false => {
                 let (n_examples, n_tokens) = size(Split::Train);
                 format!("examples: {n_examples} ({n_tokens} tokens), undivided")
             }
