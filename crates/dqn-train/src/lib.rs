@@ -32,6 +32,7 @@ pub mod run;
 pub mod runner;
 pub mod seeds;
 mod sourced;
+pub mod stages;
 pub mod stats;
 pub mod sweep;
 pub mod text;

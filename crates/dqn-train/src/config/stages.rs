@@ -1,0 +1,339 @@
+//! An experiment file of several stages, each of them a run that may go by what an earlier one has learned.
+//!
+//! Every stage is the rest of the file with its own settings put over it, and is checked as a file of its own would be.
+//! `stage:NAME`, where a run is named, stands for the run of an earlier stage; [`StagedConfig::in_folder`] says where that
+//! lies.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use dqn_core::schedule::Span;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+use toml::{Table, Value};
+
+use super::check::{self, Lines, Problem};
+use super::layers::merge;
+use super::{ExperimentConfig, SavedCheckpoint, default_name};
+use crate::TrainError;
+
+/// The key under which a file has its stages.
+pub const KEY: &str = "stages";
+
+/// What a path begins with that names the run of a stage.
+const REFERENCE: &str = "stage:";
+
+/// A stage as it stands in a file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StageSection {
+    /// Name of the stage. Later stages name its run by `stage:NAME`; it lies in the folder N-NAME, where N counts from 1.
+    #[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"))]
+    pub name: String,
+    /// What is different in this stage: any keys of an experiment file but `extends` and `stages`, put over the rest of
+    /// the file as a file is put over the one it extends.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, serde_json::Value>")]
+    pub settings: Table,
+}
+
+/// The part of a file that says what its stages are.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Sections {
+    /// Runs that are made one after another, each with the rest of the file and its own settings: see docs/stages.md. Leave
+    /// it out for one run.
+    #[schemars(length(min = 1))]
+    stages: Vec<StageSection>,
+}
+
+/// A stage that is sound in itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stage {
+    /// Its name.
+    pub name: String,
+    /// Its experiment; the runs of earlier stages are called `stage:NAME` in it.
+    pub config: ExperimentConfig,
+}
+
+/// An experiment in stages.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StagedConfig {
+    /// Name of the whole; its runs lie in a folder of this name.
+    pub name: String,
+    /// The stages in their order; at least one.
+    pub stages: Vec<Stage>,
+}
+
+/// The name of the stage whose run `path` stands for, where it stands for one.
+pub fn reference(path: &Path) -> Option<&str> {
+    path.to_str()?.strip_prefix(REFERENCE)
+}
+
+/// Whether the table of an experiment file has stages, right ones or not.
+pub fn has_stages(table: &Table) -> bool {
+    table.contains_key(KEY)
+}
+
+/// The JSON Schema of experiment files, those with stages among them.
+pub fn file_schema() -> Json {
+    let mut schema = ExperimentConfig::schema();
+    let mut sections = schemars::schema_for!(Sections).to_value();
+    for part in ["properties", "$defs"] {
+        if let (Some(Json::Object(all)), Json::Object(more)) = (schema.get_mut(part), sections[part].take()) {
+            all.extend(more);
+        }
+    }
+    schema
+}
+
+impl StagedConfig {
+    /// Reads an experiment in stages from the table of a file, of which at least the part that stands in `text` has lines to
+    /// complain about.
+    ///
+    /// An override `key.path=value` changes every stage, `stages.NAME.key.path=value` the one of this name. An experiment
+    /// called NAME has stages called NAME-STAGE, where their own settings do not say otherwise.
+    ///
+    /// # Errors
+    /// [`TrainError::Override`] for an override that cannot be applied, [`TrainError::InvalidConfig`] with every fault of every
+    /// stage.
+    pub fn from_table(mut shared: Table, text: &str, origin: &str, overrides: &[String]) -> Result<Self, TrainError> {
+        let lines = Lines::of(text);
+        let sections = shared.remove(KEY).unwrap_or_else(|| Value::Array(Vec::new()));
+        let sections = read_sections(sections, &lines, origin)?;
+        let overrides: Vec<Override<'_>> =
+            overrides.iter().map(|assignment| Override::read(assignment, &sections)).collect::<Result<_, _>>()?;
+        for change in overrides.iter().filter(|change| change.is_of_name()) {
+            change.apply(&mut shared)?;
+        }
+        let mut name = Some(default_name());
+        if let Some(found) = shared.get("name") {
+            name = found.as_str().map(str::to_owned);
+        }
+        let mut stages: Vec<Option<Stage>> = Vec::new();
+        let mut problems = Vec::new();
+        for (index, section) in sections.iter().enumerate() {
+            let mut table = merge(shared.clone(), section.settings.clone());
+            if let (false, Some(name)) = (section.settings.contains_key("name"), &name) {
+                table.insert("name".to_owned(), format!("{name}-{}", section.name).into());
+            }
+            let mut lines = lines.overlaid(&format!("{KEY}[{index}].settings"));
+            for change in overrides.iter().filter(|change| change.concerns(&section.name)) {
+                change.apply(&mut table)?;
+                lines.forget(change.assignment);
+            }
+            let (config, mut found) = match ExperimentConfig::of_schema(table, origin)? {
+                Ok(config) => {
+                    let mut faults = config.faults();
+                    faults.extend(reference_faults(&config, index, &sections, &stages));
+                    (Some(config), faults)
+                }
+                Err(problems) => (None, problems),
+            };
+            lines.locate(&mut found);
+            problems.push(found);
+            stages.push(config.map(|config| Stage { name: section.name.clone(), config }));
+        }
+        let problems = joined(problems, &sections);
+        match (name, stages.into_iter().collect::<Option<Vec<_>>>()) {
+            (Some(name), Some(stages)) if problems.is_empty() => Ok(Self { name, stages }),
+            _ => Err(TrainError::InvalidConfig { origin: origin.to_owned(), problems }),
+        }
+    }
+
+    /// The experiment as a file that states every value of every stage, defaults included.
+    ///
+    /// # Errors
+    /// When a value cannot be written as TOML.
+    pub fn to_toml(&self) -> Result<String, TrainError> {
+        #[derive(Serialize)]
+        struct File<'a> {
+            name: &'a str,
+            stages: Vec<Section<'a>>,
+        }
+        #[derive(Serialize)]
+        struct Section<'a> {
+            name: &'a str,
+            settings: &'a ExperimentConfig,
+        }
+        let stages = self.stages.iter().map(|Stage { name, config }| Section { name, settings: config }).collect();
+        toml::to_string_pretty(&File { name: &self.name, stages })
+            .map_err(|error| TrainError::Internal { message: format!("the stages cannot be written: {error}") })
+    }
+
+    /// The name of the folder in which the run of the stage at `index` lies, such as `2-dqn`.
+    ///
+    /// # Panics
+    /// When there is no such stage.
+    pub fn folder_name(&self, index: usize) -> String {
+        format!("{}-{}", index + 1, self.stages[index].name)
+    }
+
+    /// The experiments of the stages whose runs lie in `folder`: what stood for a run is its place now.
+    pub fn in_folder(&self, folder: &Path) -> Vec<ExperimentConfig> {
+        let place = |path: &Path| -> Option<PathBuf> {
+            let name = reference(path)?;
+            let index = self.stages.iter().position(|stage| stage.name == name)?;
+            Some(folder.join(self.folder_name(index)))
+        };
+        let mut configs: Vec<ExperimentConfig> = self.stages.iter().map(|stage| stage.config.clone()).collect();
+        for run in configs.iter_mut().flat_map(ExperimentConfig::other_runs_mut) {
+            if let Some(place) = place(run) {
+                *run = place;
+            }
+        }
+        configs
+    }
+}
+
+/// The stages of a file, whose form is right and whose names differ.
+fn read_sections(stages: Value, lines: &Lines, origin: &str) -> Result<Vec<StageSection>, TrainError> {
+    let invalid = |mut problems: Vec<Problem>| {
+        lines.locate(&mut problems);
+        TrainError::InvalidConfig { origin: origin.to_owned(), problems }
+    };
+    let table = Table::from_iter([(KEY.to_owned(), stages)]);
+    let problems = check::check(&table, &schemars::schema_for!(Sections).to_value());
+    if !problems.is_empty() {
+        return Err(invalid(problems));
+    }
+    let sections: Sections = table.try_into().map_err(|error: toml::de::Error| TrainError::ConfigSyntax {
+        origin: origin.to_owned(),
+        message: error.to_string(),
+    })?;
+    let sections = sections.stages;
+    let twice = |(index, section): (usize, &StageSection)| {
+        let first = sections[..index].iter().position(|earlier| earlier.name == section.name)?;
+        Some(Problem {
+            path: format!("{KEY}[{index}].name"),
+            found: format!("{:?}, as in {KEY}[{first}]", section.name),
+            message: "allowed: names that differ from each other".to_owned(),
+            line: None,
+        })
+    };
+    let problems: Vec<Problem> = sections.iter().enumerate().filter_map(twice).collect();
+    if problems.is_empty() { Ok(sections) } else { Err(invalid(problems)) }
+}
+
+/// An override, and the stage that it is for.
+struct Override<'a> {
+    /// As it was given.
+    given: &'a str,
+    /// The assignment within a stage.
+    assignment: &'a str,
+    /// The only stage that it changes, where it does not change all.
+    stage: Option<&'a str>,
+}
+
+impl<'a> Override<'a> {
+    fn read(given: &'a str, sections: &[StageSection]) -> Result<Self, TrainError> {
+        let path = given.split_once('=').map_or(given, |(path, _)| path).trim();
+        let within = path.strip_prefix(KEY).filter(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
+        if within.is_none() {
+            return Ok(Self { given, assignment: given, stage: None });
+        }
+        let names: Vec<&str> = sections.iter().map(|section| section.name.as_str()).collect();
+        let fault = |what: String| {
+            let message =
+                format!("{what}; write `{KEY}.NAME.key.path=value` with one of the stages {}", names.join(", "));
+            TrainError::Override { assignment: given.to_owned(), message }
+        };
+        let (name, assignment) = given
+            .trim_start()
+            .strip_prefix("stages.")
+            .and_then(|rest| rest.split_once('.'))
+            .filter(|(name, _)| !name.contains(['=', '[']))
+            .ok_or_else(|| fault("it names no key of a stage".to_owned()))?;
+        match names.contains(&name) {
+            true => Ok(Self { given, assignment, stage: Some(name) }),
+            false => Err(fault(format!("there is no stage {name:?}"))),
+        }
+    }
+
+    /// Whether it renames the whole, and thereby every stage.
+    fn is_of_name(&self) -> bool {
+        let path = self.assignment.split_once('=').map(|(path, _)| path.trim());
+        self.stage.is_none() && path == Some("name")
+    }
+
+    fn concerns(&self, stage: &str) -> bool {
+        self.stage.map_or(!self.is_of_name(), |only| only == stage)
+    }
+
+    fn apply(&self, table: &mut Table) -> Result<(), TrainError> {
+        check::apply_override(table, self.assignment).map_err(|error| match error {
+            TrainError::Override { message, .. } => TrainError::Override { assignment: self.given.to_owned(), message },
+            other => other,
+        })
+    }
+}
+
+/// Where a stage names another one that it cannot go by.
+fn reference_faults(
+    config: &ExperimentConfig,
+    index: usize,
+    sections: &[StageSection],
+    earlier: &[Option<Stage>],
+) -> Vec<Problem> {
+    let place_of = |name: &str| sections.iter().position(|section| section.name == name);
+    let fault = |(place, run, checkpoint): (&str, &Path, SavedCheckpoint)| {
+        let name = reference(run)?;
+        let named = place_of(name);
+        let why_not = match named {
+            None => "there is no such stage".to_owned(),
+            Some(named) if named == index => "that is this stage itself".to_owned(),
+            Some(named) if named > index => "that stage comes later".to_owned(),
+            Some(named) => {
+                let training = &earlier[named].as_ref()?.config.training;
+                let is_kept = match training.stop_after {
+                    Span::Updates(updates) => (1..=updates).contains(&training.evaluate_every_updates),
+                    Span::Steps(_) | Span::Episodes(_) => training.evaluate_every_updates > 0,
+                };
+                if is_kept || checkpoint == SavedCheckpoint::Last {
+                    return None;
+                }
+                return Some(Problem {
+                    path: place.to_owned(),
+                    found: format!("the checkpoint \"best\" of {name}, which keeps none"),
+                    message: format!(
+                        "allowed: checkpoint = \"last\", or a training.evaluate_every_updates of {name} that is above 0 and \
+                         comes before its end (found {})",
+                        training.evaluate_every_updates
+                    ),
+                    line: None,
+                });
+            }
+        };
+        let allowed: Vec<String> =
+            sections[..index].iter().map(|section| format!("\"{REFERENCE}{}\"", section.name)).collect();
+        let allowed = match allowed.is_empty() {
+            true => "the folder of a run; no stage comes before this one".to_owned(),
+            false => format!("{} or the folder of a run", allowed.join(", ")),
+        };
+        Some(Problem {
+            path: place.to_owned(),
+            found: format!("\"{REFERENCE}{name}\""),
+            message: format!("{why_not}; allowed: {allowed}"),
+            line: None,
+        })
+    };
+    config.other_runs().into_iter().filter_map(fault).collect()
+}
+
+/// The problems of all stages together: one that every stage has stands there once, any other one under the name of its
+/// stage.
+fn joined(by_stage: Vec<Vec<Problem>>, sections: &[StageSection]) -> Vec<Problem> {
+    let (first, rest) = by_stage.split_first().expect("a file with stages has at least one");
+    let is_shared = |problem: &Problem| !rest.is_empty() && rest.iter().all(|stage| stage.contains(problem));
+    let shared: Vec<Problem> = first.iter().filter(|problem| is_shared(problem)).cloned().collect();
+    let own = by_stage.iter().zip(sections).flat_map(|(problems, section)| {
+        problems
+            .iter()
+            .filter(|problem| !shared.contains(problem))
+            .map(|problem| Problem { path: format!("{KEY}.{}.{}", section.name, problem.path), ..problem.clone() })
+    });
+    let mut all: Vec<Problem> = shared.iter().cloned().chain(own).collect();
+    all.sort_by_key(|problem| problem.line.unwrap_or(usize::MAX));
+    all
+}
