@@ -337,3 +337,194 @@ fn joined(by_stage: Vec<Vec<Problem>>, sections: &[StageSection]) -> Vec<Problem
     all.sort_by_key(|problem| problem.line.unwrap_or(usize::MAX));
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use dqn_core::bootstrap::Bootstrap;
+
+    use super::super::PriorConfig;
+    use super::*;
+
+    const FILE: &str = r#"name = "recipe"
+corpus = { source = { texts = ["a b", "b a"] } }
+split = {}
+environment = { kind = "generation", max_tokens = 4 }
+reward = { terms = [{ kind = "reference_lm" }] }
+learner = { n_step = 2, discount = 0.5, bootstrap = { kind = "double" } }
+training = { evaluate_every_updates = 10, stop_after = { updates = 20 } }
+
+[[stages]]
+name = "mle"
+[stages.settings]
+learner = { objective = { kind = "imitation" }, n_step = 1 }
+training.source = { kind = "text" }
+
+[[stages]]
+name = "dqn"
+[stages.settings]
+name = "second"
+learner.bootstrap = { kind = "kl", temperature = 0.1 }
+prior = { kind = "network", run = "stage:mle" }
+training = { initial = { run = "stage:mle" }, stop_after = { steps = 5 } }
+"#;
+
+    fn read(text: &str, overrides: &[&str]) -> Result<StagedConfig, String> {
+        let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
+        StagedConfig::from_table(text.parse().unwrap(), text, "recipe.toml", &overrides)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn settings_are_put_over_the_rest_of_the_file() {
+        let staged = read(FILE, &[]).unwrap();
+        let [mle, dqn] = [0, 1].map(|index| &staged.stages[index].config);
+        assert_eq!((staged.name.as_str(), mle.name.as_str(), dqn.name.as_str()), ("recipe", "recipe-mle", "second"));
+        assert_eq!((mle.learner.n_step, dqn.learner.n_step), (1, 2));
+        assert_eq!((mle.learner.discount, dqn.learner.discount), (0.5, 0.5));
+        // A table of another kind, and one that says one thing, are replaced whole.
+        assert_eq!(mle.learner.bootstrap, Bootstrap::Double {});
+        assert!(matches!(dqn.learner.bootstrap, Bootstrap::Kl { .. }));
+        assert_eq!((mle.training.stop_after, dqn.training.stop_after), (Span::Updates(20), Span::Steps(5)));
+        assert_eq!((mle.training.evaluate_every_updates, dqn.training.evaluate_every_updates), (10, 10));
+    }
+
+    #[test]
+    fn a_written_file_is_read_as_it_was() {
+        let staged = read(FILE, &["learner.discount=0.25"]).unwrap();
+        let written = staged.to_toml().unwrap();
+        assert_eq!(read(&written, &[]).unwrap(), staged);
+        assert!(written.contains("run = \"stage:mle\""), "{written}");
+    }
+
+    #[test]
+    fn references_become_places() {
+        let staged = read(FILE, &[]).unwrap();
+        let configs = staged.in_folder(Path::new("/runs/recipe-1"));
+        let expected = PathBuf::from("/runs/recipe-1/1-mle");
+        assert!(matches!(&configs[1].prior, Some(PriorConfig::Network { run, .. }) if *run == expected));
+        assert_eq!(configs[1].training.initial.as_ref().unwrap().run, expected);
+        assert_eq!(configs[0], staged.stages[0].config);
+    }
+
+    #[test]
+    fn overrides_change_all_stages_or_the_one_they_name() {
+        let table = [
+            ("learner.discount=0.25", [0.25, 0.25]),
+            ("stages.dqn.learner.discount=0.25", [0.5, 0.25]),
+            (" stages.mle.learner.discount = 0.25", [0.25, 0.5]),
+        ];
+        for (assignment, expected) in table {
+            let staged = read(FILE, &[assignment]).unwrap();
+            let found = [0, 1].map(|index| staged.stages[index].config.learner.discount);
+            assert_eq!(found, expected, "{assignment}");
+        }
+        // The later one counts.
+        let staged = read(FILE, &["stages.dqn.seed=7", "seed=9"]).unwrap();
+        assert_eq!([0, 1].map(|index| staged.stages[index].config.seed), [9, 9]);
+        let staged = read(FILE, &["name=other"]).unwrap();
+        let names = [0, 1].map(|index| staged.stages[index].config.name.as_str());
+        assert_eq!((staged.name.as_str(), names), ("other", ["other-mle", "second"]));
+    }
+
+    #[test]
+    fn overrides_that_name_no_stage_are_refused() {
+        for (assignment, what) in [
+            ("stages.ppo.seed=1", "there is no stage \"ppo\""),
+            ("stages.dqn=1", "it names no key of a stage"),
+            ("stages=[]", "it names no key of a stage"),
+            ("stages[0].settings.seed=1", "it names no key of a stage"),
+            ("stages.dqn=a.b", "it names no key of a stage"),
+        ] {
+            let fault = read(FILE, &[assignment]).unwrap_err();
+            assert!(fault.contains(what) && fault.contains("mle, dqn") && fault.contains(assignment), "{fault}");
+        }
+        let fault = read(FILE, &["stages.dqn.learner.n_step.x=1"]).unwrap_err();
+        assert!(fault.contains("\"stages.dqn.learner.n_step.x=1\""), "{fault}");
+    }
+
+    /// The message about the file after a change.
+    fn fault(old: &str, new: &str) -> String {
+        assert!(FILE.contains(old), "{old:?} is not in the file");
+        read(&FILE.replacen(old, new, 1), &[]).unwrap_err()
+    }
+
+    #[test]
+    fn faults_have_the_place_and_the_line_they_stand_in() {
+        let table = [
+            // In the settings of one stage, ...
+            ("n_step = 1 }", "n_stp = 1 }", "line 12: stages.mle.learner.n_stp: found an unknown key"),
+            ("steps = 5", "steps = 0", "line 21: stages.dqn.training.stop_after.steps: found the integer 0"),
+            // ... in what all share, told once, ...
+            ("discount = 0.5", "discount = 5.0", "has 1 problem:"),
+            ("discount = 0.5", "discount = 5.0", "line 6: learner.discount: found the number 5.0"),
+            // ... and in what all share and one stage has no use for.
+            (
+                "split = {}",
+                "prior = { kind = \"ngram\", order = 9 }\nsplit = {}",
+                "line 3: stages.mle.prior.order: found",
+            ),
+            ("name = \"dqn\"", "name = \"mle\"", "line 16: stages[1].name: found \"mle\", as in stages[0]"),
+            ("name = \"dqn\"", "name = \"d q\"", "line 16: stages[1].name: found the string \"d q\""),
+            ("name = \"second\"", "extends = \"default\"", "line 18: stages.dqn.extends: found default"),
+            ("name = \"second\"", "stages = []", "line 18: stages.dqn.stages: found an unknown key"),
+        ];
+        for (old, new, expected) in table {
+            let fault = fault(old, new);
+            assert!(fault.contains(expected), "{expected:?} is missing in:\n{fault}");
+        }
+        let fault = read("name = \"a\"\nstages = []", &[]).unwrap_err();
+        assert!(
+            fault.contains("line 2: stages: found an array of 0 items; allowed: an array of at least 1"),
+            "{fault}"
+        );
+    }
+
+    #[test]
+    fn a_stage_goes_by_earlier_ones_that_keep_what_it_asks_for() {
+        let allowed = "allowed: \"stage:mle\" or the folder of a run";
+        let of_prior = "line 20: stages.dqn.prior.run: found ";
+        let prior = |run: &str| format!("prior = {{ kind = \"network\", run = \"stage:{run}\" }}");
+        let table = [
+            (prior("mle"), prior("dqn"), format!("{of_prior}\"stage:dqn\"; that is this stage itself; {allowed}")),
+            (prior("mle"), prior("elm"), format!("{of_prior}\"stage:elm\"; there is no such stage; {allowed}")),
+            (
+                "training.source".to_owned(),
+                "training.initial = { run = \"stage:dqn\" }\ntraining.source".to_owned(),
+                "line 13: stages.mle.training.initial.run: found \"stage:dqn\"; that stage comes later; allowed: the folder \
+                 of a run; no stage comes before this one"
+                    .to_owned(),
+            ),
+            (
+                "training.source".to_owned(),
+                "training.evaluate_every_updates = 21\ntraining.source".to_owned(),
+                "stages.dqn.prior.run: found the checkpoint \"best\" of mle, which keeps none".to_owned(),
+            ),
+        ];
+        for (old, new, expected) in table {
+            let fault = fault(&old, &new);
+            assert!(fault.contains(&expected), "{expected:?} is missing in:\n{fault}");
+        }
+        let last = FILE.replace("run = \"stage:mle\"", "run = \"stage:mle\", checkpoint = \"last\"");
+        read(&last, &["stages.mle.training.evaluate_every_updates=0"]).unwrap();
+    }
+
+    #[test]
+    fn a_file_without_stages_has_none_to_name() {
+        let text =
+            FILE.split("[[stages]]").next().unwrap().to_owned() + "prior = { kind = \"network\", run = \"stage:mle\" }";
+        let fault = ExperimentConfig::from_toml(&text, "plain.toml", &[]).unwrap_err().to_string();
+        assert!(
+            fault.contains("line 9: prior.run: found \"stage:mle\"; allowed: the folder of a run; only"),
+            "{fault}"
+        );
+    }
+
+    #[test]
+    fn the_schema_of_files_has_stages_with_free_settings() {
+        let schema = file_schema();
+        let stages = FILE.parse::<Table>().unwrap();
+        assert_eq!(check::check(&stages, &schema), []);
+        let wrong: Table = FILE.replace("name = \"mle\"\n", "nme = \"mle\"\n").parse().unwrap();
+        assert!(!check::check(&wrong, &schema).is_empty());
+    }
+}
