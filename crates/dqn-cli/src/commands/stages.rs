@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::tensor::Device;
+use dqn_train::config::ExperimentConfig;
 use dqn_train::config::layers::first_difference;
 use dqn_train::config::stages::StagedConfig;
 use dqn_train::report::Report;
@@ -84,8 +85,7 @@ pub(super) fn open_or_create(path: &Path, staged: StagedConfig, backend: Backend
         return Ok(StagedDirectory::create(path, staged, backend.name())?);
     }
     let directory = StagedDirectory::open(path)?;
-    let table = |staged: &StagedConfig| -> anyhow::Result<toml::Table> { Ok(staged.to_toml()?.parse()?) };
-    match first_difference(&table(directory.staged())?, &table(&staged)?) {
+    match different(directory.staged(), &staged)? {
         None => Ok(directory),
         Some(difference) => {
             let why = "remove it, or name another place with --run-dir";
@@ -93,6 +93,22 @@ pub(super) fn open_or_create(path: &Path, staged: StagedConfig, backend: Backend
             Err(BadRequest(fault).into())
         }
     }
+}
+
+/// Where two experiments in stages differ first, in words.
+fn different(was: &StagedConfig, now: &StagedConfig) -> anyhow::Result<Option<String>> {
+    let names =
+        |staged: &StagedConfig| -> Vec<String> { staged.stages.iter().map(|stage| stage.name.clone()).collect() };
+    if names(was) != names(now) {
+        return Ok(Some(format!("the stages were {} and are now {}", names(was).join(", "), names(now).join(", "))));
+    }
+    for (was, now) in was.stages.iter().zip(&now.stages) {
+        let table = |config: &ExperimentConfig| -> anyhow::Result<toml::Table> { Ok(config.to_toml()?.parse()?) };
+        if let Some(difference) = first_difference(&table(&was.config)?, &table(&now.config)?) {
+            return Ok(Some(format!("stages.{}.{difference}", was.name)));
+        }
+    }
+    Ok(None)
 }
 
 /// A stage that has come to its end, or was stopped on the way there.

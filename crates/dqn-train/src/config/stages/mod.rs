@@ -4,10 +4,12 @@
 //! `stage:NAME`, where a run is named, stands for the run of an earlier stage; [`StagedConfig::in_folder`] says where that
 //! lies.
 
+mod faults;
+mod overrides;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use dqn_core::schedule::Span;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -15,8 +17,10 @@ use toml::{Table, Value};
 
 use super::check::{self, Lines, Problem};
 use super::layers::merge;
-use super::{ExperimentConfig, SavedCheckpoint, default_name};
+use super::{ExperimentConfig, default_name};
 use crate::TrainError;
+use faults::{joined, reference_faults};
+use overrides::Override;
 
 /// The key under which a file has its stages.
 pub const KEY: &str = "stages";
@@ -216,131 +220,10 @@ fn read_sections(stages: Value, lines: &Lines, origin: &str) -> Result<Vec<Stage
     if problems.is_empty() { Ok(sections) } else { Err(invalid(problems)) }
 }
 
-/// An override, and the stage that it is for.
-struct Override<'a> {
-    /// As it was given.
-    given: &'a str,
-    /// The assignment within a stage.
-    assignment: &'a str,
-    /// The only stage that it changes, where it does not change all.
-    stage: Option<&'a str>,
-}
-
-impl<'a> Override<'a> {
-    fn read(given: &'a str, sections: &[StageSection]) -> Result<Self, TrainError> {
-        let path = given.split_once('=').map_or(given, |(path, _)| path).trim();
-        let within = path.strip_prefix(KEY).filter(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
-        if within.is_none() {
-            return Ok(Self { given, assignment: given, stage: None });
-        }
-        let names: Vec<&str> = sections.iter().map(|section| section.name.as_str()).collect();
-        let fault = |what: String| {
-            let message =
-                format!("{what}; write `{KEY}.NAME.key.path=value` with one of the stages {}", names.join(", "));
-            TrainError::Override { assignment: given.to_owned(), message }
-        };
-        let (name, assignment) = given
-            .trim_start()
-            .strip_prefix("stages.")
-            .and_then(|rest| rest.split_once('.'))
-            .filter(|(name, _)| !name.contains(['=', '[']))
-            .ok_or_else(|| fault("it names no key of a stage".to_owned()))?;
-        match names.contains(&name) {
-            true => Ok(Self { given, assignment, stage: Some(name) }),
-            false => Err(fault(format!("there is no stage {name:?}"))),
-        }
-    }
-
-    /// Whether it renames the whole, and thereby every stage.
-    fn is_of_name(&self) -> bool {
-        let path = self.assignment.split_once('=').map(|(path, _)| path.trim());
-        self.stage.is_none() && path == Some("name")
-    }
-
-    fn concerns(&self, stage: &str) -> bool {
-        self.stage.map_or(!self.is_of_name(), |only| only == stage)
-    }
-
-    fn apply(&self, table: &mut Table) -> Result<(), TrainError> {
-        check::apply_override(table, self.assignment).map_err(|error| match error {
-            TrainError::Override { message, .. } => TrainError::Override { assignment: self.given.to_owned(), message },
-            other => other,
-        })
-    }
-}
-
-/// Where a stage names another one that it cannot go by.
-fn reference_faults(
-    config: &ExperimentConfig,
-    index: usize,
-    sections: &[StageSection],
-    earlier: &[Option<Stage>],
-) -> Vec<Problem> {
-    let place_of = |name: &str| sections.iter().position(|section| section.name == name);
-    let fault = |(place, run, checkpoint): (&str, &Path, SavedCheckpoint)| {
-        let name = reference(run)?;
-        let named = place_of(name);
-        let why_not = match named {
-            None => "there is no such stage".to_owned(),
-            Some(named) if named == index => "that is this stage itself".to_owned(),
-            Some(named) if named > index => "that stage comes later".to_owned(),
-            Some(named) => {
-                let training = &earlier[named].as_ref()?.config.training;
-                let is_kept = match training.stop_after {
-                    Span::Updates(updates) => (1..=updates).contains(&training.evaluate_every_updates),
-                    Span::Steps(_) | Span::Episodes(_) => training.evaluate_every_updates > 0,
-                };
-                if is_kept || checkpoint == SavedCheckpoint::Last {
-                    return None;
-                }
-                return Some(Problem {
-                    path: place.to_owned(),
-                    found: format!("the checkpoint \"best\" of {name}, which keeps none"),
-                    message: format!(
-                        "allowed: checkpoint = \"last\", or a training.evaluate_every_updates of {name} that is above 0 and \
-                         comes before its end (found {})",
-                        training.evaluate_every_updates
-                    ),
-                    line: None,
-                });
-            }
-        };
-        let allowed: Vec<String> =
-            sections[..index].iter().map(|section| format!("\"{REFERENCE}{}\"", section.name)).collect();
-        let allowed = match allowed.is_empty() {
-            true => "the folder of a run; no stage comes before this one".to_owned(),
-            false => format!("{} or the folder of a run", allowed.join(", ")),
-        };
-        Some(Problem {
-            path: place.to_owned(),
-            found: format!("\"{REFERENCE}{name}\""),
-            message: format!("{why_not}; allowed: {allowed}"),
-            line: None,
-        })
-    };
-    config.other_runs().into_iter().filter_map(fault).collect()
-}
-
-/// The problems of all stages together: one that every stage has stands there once, any other one under the name of its
-/// stage.
-fn joined(by_stage: Vec<Vec<Problem>>, sections: &[StageSection]) -> Vec<Problem> {
-    let (first, rest) = by_stage.split_first().expect("a file with stages has at least one");
-    let is_shared = |problem: &Problem| !rest.is_empty() && rest.iter().all(|stage| stage.contains(problem));
-    let shared: Vec<Problem> = first.iter().filter(|problem| is_shared(problem)).cloned().collect();
-    let own = by_stage.iter().zip(sections).flat_map(|(problems, section)| {
-        problems
-            .iter()
-            .filter(|problem| !shared.contains(problem))
-            .map(|problem| Problem { path: format!("{KEY}.{}.{}", section.name, problem.path), ..problem.clone() })
-    });
-    let mut all: Vec<Problem> = shared.iter().cloned().chain(own).collect();
-    all.sort_by_key(|problem| problem.line.unwrap_or(usize::MAX));
-    all
-}
-
 #[cfg(test)]
 mod tests {
     use dqn_core::bootstrap::Bootstrap;
+    use dqn_core::schedule::Span;
 
     use super::super::PriorConfig;
     use super::*;
