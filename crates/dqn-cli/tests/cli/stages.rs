@@ -197,7 +197,7 @@ fn seeds_have_their_stages_and_a_table_over_the_last() {
     let mut other = arguments.to_vec();
     other.extend(["--quiet", "--set", "stages.dqn.learner.discount=0.5"]);
     dqn(here, &other).must_be_refused(&[
-        "seed-1 holds stages of other settings",
+        "holds stages of other settings",
         "stages.dqn.learner.discount was 1.0 and is now 0.5",
     ]);
 }
