@@ -140,10 +140,29 @@ fn train(program: &Program, folder: &Path, config: &Path, backend: Option<&str>)
         arguments.extend(["--backend", backend]);
     }
     program.output(&arguments)?;
-    let metrics = Path::new(run).join("metrics.jsonl");
-    let text = std::fs::read_to_string(&metrics).with_context(|| format!("cannot read {}", metrics.display()))?;
-    let losses = losses(&text).with_context(|| format!("in {}", metrics.display()))?;
-    Ok((run.to_owned(), losses))
+    let mut all = Vec::new();
+    for metrics in metrics_of(Path::new(run))? {
+        let text = std::fs::read_to_string(&metrics).with_context(|| format!("cannot read {}", metrics.display()))?;
+        all.extend(losses(&text).with_context(|| format!("in {}", metrics.display()))?);
+    }
+    Ok((run.to_owned(), all))
+}
+
+/// The files of metrics of a run, or of the runs of its stages in their order.
+fn metrics_of(run: &Path) -> Result<Vec<PathBuf>> {
+    if !run.join("stages.json").is_file() {
+        return Ok(vec![run.join("metrics.jsonl")]);
+    }
+    let mut stages = Vec::new();
+    for entry in std::fs::read_dir(run).with_context(|| format!("cannot list {}", run.display()))? {
+        let path = entry.with_context(|| format!("cannot list {}", run.display()))?.path();
+        let number = stem(&path).split_once('-').and_then(|(number, _)| number.parse::<u32>().ok());
+        if let (Some(number), true) = (number, path.is_dir()) {
+            stages.push((number, path.join("metrics.jsonl")));
+        }
+    }
+    stages.sort();
+    Ok(stages.into_iter().map(|(_, metrics)| metrics).collect())
 }
 
 /// Where a smoke config names another run, it names a smoke config; this is that one's run on the same backend.

@@ -90,10 +90,11 @@ pub(crate) enum Command {
 pub(crate) struct Train {
     #[command(flatten)]
     pub(crate) experiment: ExperimentFile,
-    /// Folder of the new run; without it runs/NAME-N in the current folder
+    /// Folder of the new run, or of the runs of its stages; without it runs/NAME-N in the current folder
     #[arg(long, value_name = "DIR")]
     pub(crate) run_dir: Option<PathBuf>,
-    /// Go on with this run, from its last checkpoint and with its own configuration
+    /// Go on with this run, from its last checkpoint and with its own configuration; in a folder of stages with the first
+    /// that is not finished
     #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "set", "run_dir", "seed"])]
     pub(crate) resume: Option<PathBuf>,
     #[command(flatten)]
@@ -103,7 +104,7 @@ pub(crate) struct Train {
     pub(crate) seed: Option<u64>,
     /// Make a run with each of these seeds and a table over them: 1..5 are the five seeds from 1 to 5, and 1,4,7 these
     /// three. The runs lie in seed-N below --run-dir [default: runs/NAME-seeds]; finished ones are not made again, and
-    /// unfinished ones go on
+    /// unfinished ones go on. The table of a file with stages is over the last stage
     #[arg(long, value_name = "A..B|A,B,...", value_parser = seeds, conflicts_with_all = ["seed", "resume"])]
     pub(crate) seeds: Option<Seeds>,
     /// With --seeds, runs made at a time, which share the cores [default: one a core; on a graphics card 1]
@@ -114,7 +115,8 @@ pub(crate) struct Train {
     #[arg(long, value_name = "METRIC=VALUE", requires = "seeds")]
     pub(crate) threshold: Option<Threshold>,
     /// Print the result as one JSON object and nothing else on standard output:
-    /// {run, finished, updates, evaluation}, the last as by `eval --json`; with --seeds {runs, finished, table}
+    /// {run, finished, updates, evaluation}, the last as by `eval --json`; of a file with stages {run, finished, stages:
+    /// [{stage, run, finished, updates, evaluation}]}; with --seeds {runs, finished, table}
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -129,7 +131,8 @@ pub(crate) struct ExperimentFile {
     /// Experiment file; without it the default experiment
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Change a value of the file, for example learner.n_step=3; may be repeated
+    /// Change a value of the file, for example learner.n_step=3; may be repeated. In a file with stages it changes all of
+    /// them, and stages.NAME.learner.n_step=3 one
     #[arg(long, value_name = "KEY.PATH=VALUE")]
     pub(crate) set: Vec<String>,
 }
@@ -145,7 +148,7 @@ pub(crate) struct BackendChoice {
 /// A run and one of its checkpoints.
 #[derive(Debug, Args)]
 pub(crate) struct RunChoice {
-    /// Folder of the run
+    /// Folder of the run; a folder of stages stands for the last of them that has begun
     #[arg(value_name = "RUN")]
     pub(crate) run: PathBuf,
     /// The network after this checkpoint: last, best (on validation prompts), or a number of updates that was kept

@@ -6,6 +6,7 @@ use anyhow::Context;
 use dqn_train::builtin::DEFAULT_EXPERIMENT;
 use dqn_train::config::check;
 use dqn_train::config::layers::merge;
+use dqn_train::config::stages::{self, StagedConfig};
 use dqn_train::config::{ActionsConfig, CorpusSource, EpisodeSource, ExperimentConfig, PriorConfig};
 use toml::{Table, Value};
 
@@ -19,14 +20,42 @@ const DEFAULT_ORIGIN: &str = "the default experiment";
 /// How many files may change one another: a circle of them is longer than any.
 const MAX_LAYERS: usize = 16;
 
+/// What an experiment file describes.
+pub(crate) enum Described {
+    /// One run.
+    Run(Box<ExperimentConfig>),
+    /// Several, one after another.
+    Stages(StagedConfig),
+}
+
 /// Reads and checks an experiment; paths in it are whole paths afterwards, so that a run can be opened from anywhere.
-pub(crate) fn load(file: &ExperimentFile) -> anyhow::Result<ExperimentConfig> {
+pub(crate) fn describe(file: &ExperimentFile) -> anyhow::Result<Described> {
     let (table, text) = read(file)?;
-    let mut config = ExperimentConfig::from_table(table, &text, &origin(file), &file.set)?;
     // What an override names starts at the folder of the experiment file as well.
     let folder = folder(file.config.as_deref());
-    paths(&mut config).into_iter().try_for_each(|path| make_whole(path, &folder))?;
-    Ok(config)
+    let whole = |config: &mut ExperimentConfig| {
+        let mut named = paths(config).into_iter().filter(|path| stages::reference(path).is_none());
+        named.try_for_each(|path| make_whole(path, &folder))
+    };
+    if stages::has_stages(&table) {
+        let mut staged = StagedConfig::from_table(table, &text, &origin(file), &file.set)?;
+        staged.stages.iter_mut().try_for_each(|stage| whole(&mut stage.config))?;
+        return Ok(Described::Stages(staged));
+    }
+    let mut config = ExperimentConfig::from_table(table, &text, &origin(file), &file.set)?;
+    whole(&mut config)?;
+    Ok(Described::Run(Box::new(config)))
+}
+
+/// Reads and checks an experiment of one run, as [`describe`] does.
+pub(crate) fn load(file: &ExperimentFile) -> anyhow::Result<ExperimentConfig> {
+    match describe(file)? {
+        Described::Run(config) => Ok(*config),
+        Described::Stages(_) => {
+            let why = "has stages, which `train` and `config` know; here a file that describes one run is needed";
+            Err(BadRequest(format!("{} {why}", origin(file))).into())
+        }
+    }
 }
 
 /// The table of an experiment with the changes to it, unchecked.
@@ -108,6 +137,10 @@ const TERM_PATHS: [&[&str]; 2] = [&["lexicon", "path"], &["transport", "folder"]
 /// Makes the paths in a table whole; a relative one starts at the folder of the file it stands in.
 fn resolve(table: &mut Table, folder: &Path) -> anyhow::Result<()> {
     resolve_places(table, &PATHS, folder)?;
+    let stages = table.get_mut(stages::KEY).and_then(Value::as_array_mut).into_iter().flatten();
+    for settings in stages.filter_map(|stage| stage.get_mut("settings")?.as_table_mut()) {
+        resolve(settings, folder)?;
+    }
     let terms = table.get_mut("reward").and_then(|reward| reward.get_mut("terms")).and_then(Value::as_array_mut);
     for term in terms.into_iter().flatten().filter_map(Value::as_table_mut) {
         // A program runs in the folder of the file that names it, whichever file extends that one.
@@ -125,6 +158,10 @@ fn resolve_places(table: &mut Table, places: &[&[&str]], folder: &Path) -> anyho
         let (last, tables) = place.split_last().expect("a place has a name");
         let within = tables.iter().try_fold(&mut *table, |table, &name| table.get_mut(name)?.as_table_mut());
         if let Some(Value::String(path)) = within.and_then(|table| table.get_mut(*last)) {
+            // The run of a stage lies where its folder will be.
+            if *last == "run" && stages::reference(Path::new(path)).is_some() {
+                continue;
+            }
             let mut whole = PathBuf::from(&*path);
             make_whole(&mut whole, folder)?;
             *path = whole.to_string_lossy().into_owned();

@@ -1,11 +1,14 @@
 //! A run on the disk, opened to be used.
 
+use std::path::{Path, PathBuf};
+
 use burn::tensor::Device;
 use dqn_core::Progress;
 use dqn_model::TextQNetwork;
 use dqn_train::experiment::Experiment;
 use dqn_train::run::directory::RunDirectory;
-use dqn_train::runner::{self, Origin};
+use dqn_train::run::stages::run_in;
+use dqn_train::runner;
 
 use crate::args::{BackendChoice, RunChoice};
 use crate::backend::Backend;
@@ -21,18 +24,27 @@ pub(crate) struct SavedRun {
 
 impl SavedRun {
     pub(crate) fn open(choice: &RunChoice) -> anyhow::Result<Self> {
-        let directory = RunDirectory::open(&choice.run)?;
-        let device = backend(&choice.backend, &runner::origin(&directory)?)?.device()?;
+        let directory = RunDirectory::open(place(&choice.run)?)?;
+        let device = backend(&choice.backend, &runner::origin(&directory)?.backend)?.device()?;
         let (experiment, _) = runner::open_experiment(&directory, &device)?;
         let (network, progress) = runner::load_network(&directory, &experiment, choice.checkpoint, &device)?;
         Ok(Self { experiment, device, network, progress })
     }
 }
 
+/// Where the run lies that a person names: there or, where stages lie there, in the last of them that has begun.
+pub(crate) fn place(named: &Path) -> anyhow::Result<PathBuf> {
+    let run = run_in(named)?;
+    if run != named {
+        tracing::info!("{} holds stages; this is the last that has begun, {}", named.display(), run.display());
+    }
+    Ok(run)
+}
+
 /// The backend to go on with: the one asked for or, where none is, the one the run began on if it is compiled in.
-pub(crate) fn backend(choice: &BackendChoice, origin: &Origin) -> Result<Backend, BadRequest> {
+pub(crate) fn backend(choice: &BackendChoice, began_on: &str) -> Result<Backend, BadRequest> {
     match &choice.backend {
         Some(name) => Backend::choose(Some(name)),
-        None => Backend::choose(Some(&origin.backend)).or_else(|_| Backend::choose(None)),
+        None => Backend::choose(Some(began_on)).or_else(|_| Backend::choose(None)),
     }
 }

@@ -572,8 +572,16 @@ pub fn load_parameters<N: Module>(network: N, name: &str, parts: &BTreeMap<Strin
 /// # Errors
 /// When `other` is a network of another shape.
 pub fn with_parameters_of<N: Module>(network: N, other: &N) -> Result<N, CoreError> {
-    let bytes = other.clone().into_record().into_bytes().map_err(|error| unfit(ONLINE, &error))?;
-    load_parameters(network, ONLINE, &BTreeMap::from([(ONLINE.to_owned(), bytes.to_vec())]))
+    load_parameters(network, ONLINE, &BTreeMap::from([(ONLINE.to_owned(), parameters(other)?)]))
+}
+
+/// The parameters of a network as [`load_parameters`] reads them.
+///
+/// # Errors
+/// When they cannot be written.
+pub fn parameters<N: Module>(network: &N) -> Result<Vec<u8>, CoreError> {
+    let bytes = network.clone().into_record().into_bytes().map_err(|error| unfit(ONLINE, &error))?;
+    Ok(bytes.to_vec())
 }
 
 fn part<'a>(name: &str, parts: &'a BTreeMap<String, Vec<u8>>) -> Result<&'a [u8], CoreError> {

@@ -84,6 +84,24 @@ pub enum TrainError {
         /// What is missing or wrong.
         message: String,
     },
+    /// A folder does not hold the stages of an experiment.
+    #[error("{} is no folder of stages: {message}", path.display())]
+    NotStages {
+        /// The folder.
+        path: PathBuf,
+        /// What is missing or wrong.
+        message: String,
+    },
+    /// A run is asked for in a folder of stages, none of which has one yet.
+    #[error(
+        "{} holds stages, and none of them has begun; begin with: dqn-cli train --resume {}",
+        path.display(),
+        path.display()
+    )]
+    NoStageBegun {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A run directory was written by a version that lays it out in another way.
     #[error(
         "the run directory {} has format {found}, written by version {found_program}; this is version {program}, which \
@@ -372,6 +390,8 @@ impl TrainError {
             | TrainError::CreateRun { .. }
             | TrainError::RunExists { .. }
             | TrainError::NotARun { .. }
+            | TrainError::NotStages { .. }
+            | TrainError::NoStageBegun { .. }
             | TrainError::RunVersion { .. }
             | TrainError::RunLocked { .. }
             | TrainError::NoCheckpoint { .. }
@@ -416,6 +436,8 @@ impl TrainError {
             | TrainError::CreateRun { .. }
             | TrainError::RunExists { .. }
             | TrainError::NotARun { .. }
+            | TrainError::NotStages { .. }
+            | TrainError::NoStageBegun { .. }
             | TrainError::RunVersion { .. }
             | TrainError::RunLocked { .. }
             | TrainError::NoCheckpoint { .. }

@@ -354,7 +354,7 @@ impl Experiment {
 
     /// # Errors
     /// [`TrainError::OtherSources`] when the network of another run reads sources that mean something else.
-    fn same_sources(&self, other: &Experiment, run: &Path) -> Result<(), TrainError> {
+    pub(crate) fn same_sources(&self, other: &Experiment, run: &Path) -> Result<(), TrainError> {
         let reading = |experiment: &Experiment| experiment.sourced.as_ref().map(|sourced| sourced.reader.meaning());
         match reading(self) == reading(other) {
             true => Ok(()),

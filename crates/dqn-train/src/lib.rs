@@ -33,6 +33,7 @@ pub mod runner;
 pub mod samples;
 pub mod seeds;
 mod sourced;
+pub mod stages;
 pub mod stats;
 pub mod sweep;
 pub mod text;

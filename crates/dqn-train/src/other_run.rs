@@ -45,15 +45,7 @@ impl OtherRun {
     ) -> Result<Self, TrainError> {
         let directory = RunDirectory::open(path)?;
         let (experiment, _) = runner::open_experiment(&directory, device)?;
-        if experiment.vocab() != vocab || *experiment.actions != *actions {
-            return Err(TrainError::OtherVocabulary {
-                run: path.to_owned(),
-                n_tokens: experiment.vocab().len(),
-                n_actions: experiment.actions.len(),
-                expected_tokens: vocab.len(),
-                expected_actions: actions.len(),
-            });
-        }
+        same_vocabulary(&experiment, path, vocab, actions)?;
         let which = match checkpoint {
             SavedCheckpoint::Best => Which::Best,
             SavedCheckpoint::Last => Which::Last,
@@ -62,6 +54,26 @@ impl OtherRun {
         let network = learner::load_parameters(experiment.network(device), learner::ONLINE, &parts)?;
         let fingerprint = blake3::hash(&parts[learner::ONLINE]).to_hex().to_string();
         Ok(Self { network, parts, experiment, fingerprint })
+    }
+
+    /// A run of `experiment` before it has learned anything.
+    ///
+    /// # Errors
+    /// When its parameters cannot be written.
+    pub(crate) fn untrained(experiment: Experiment, device: &Device) -> Result<Self, TrainError> {
+        let network = experiment.random_network(device);
+        let parts = BTreeMap::from([(learner::ONLINE.to_owned(), learner::parameters(&network)?)]);
+        let fingerprint = blake3::hash(&parts[learner::ONLINE]).to_hex().to_string();
+        Ok(Self { network, parts, experiment, fingerprint })
+    }
+
+    /// Refuses an `experiment` of another vocabulary, other actions or sources; the run is called `path`.
+    ///
+    /// # Errors
+    /// [`TrainError::OtherVocabulary`] and [`TrainError::OtherSources`].
+    pub(crate) fn check_reads_alike(&self, experiment: &Experiment, path: &Path) -> Result<(), TrainError> {
+        same_vocabulary(&self.experiment, path, experiment.vocab(), &experiment.actions)?;
+        experiment.same_sources(&self.experiment, path)
     }
 
     /// `network` with its parameters, or with all but those of the head.
@@ -90,6 +102,24 @@ impl OtherRun {
         let other = learner::load_parameters(other, learner::ONLINE, &self.parts).map_err(fault)?;
         Ok(other.with_head_of(network))
     }
+}
+
+fn same_vocabulary(
+    experiment: &Experiment,
+    path: &Path,
+    vocab: &Vocab,
+    actions: &ActionTable,
+) -> Result<(), TrainError> {
+    if experiment.vocab() == vocab && *experiment.actions == *actions {
+        return Ok(());
+    }
+    Err(TrainError::OtherVocabulary {
+        run: path.to_owned(),
+        n_tokens: experiment.vocab().len(),
+        n_actions: experiment.actions.len(),
+        expected_tokens: vocab.len(),
+        expected_actions: actions.len(),
+    })
 }
 
 /// A Q-network as a language model: `softmax(Q)` over all actions.

@@ -98,7 +98,8 @@ fn every_smoke_config_is_explained_and_its_text_again() {
             continue;
         }
         let mut config = std::fs::read_to_string(&path).unwrap();
-        if config.contains("extends") {
+        // Stages are several experiments, and a later one goes on from a run that is not there.
+        if config.contains("extends") || config.contains("[[stages]]") {
             n_going_on += 1;
             continue;
         }
@@ -136,7 +137,7 @@ fn every_smoke_config_is_explained_and_its_text_again() {
         check(&again, &context);
         n_explained += 1;
     }
-    assert!(n_explained > 20 && n_going_on == 2, "{n_explained} and {n_going_on}");
+    assert!(n_explained > 20 && n_going_on == 3, "{n_explained} and {n_going_on}");
 }
 
 /// The copy task with a network of these settings.

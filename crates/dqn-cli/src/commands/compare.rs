@@ -7,10 +7,11 @@ use dqn_train::learning::Threshold;
 
 use crate::args::Compare;
 use crate::console::Console;
-use crate::table;
+use crate::{saved_run, table};
 
 pub(crate) fn run(args: &Compare, console: Console) -> anyhow::Result<()> {
-    let runs = RunFiles::read_all(&args.runs)?;
+    let paths = args.runs.iter().map(|run| saved_run::place(run)).collect::<Result<Vec<_>, _>>()?;
+    let runs = RunFiles::read_all(&paths)?;
     let threshold = threshold(&runs, args.threshold.clone())?;
     let comparisons = compare(&runs, threshold.as_ref())?;
     if args.json {

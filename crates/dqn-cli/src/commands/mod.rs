@@ -13,6 +13,7 @@ mod lm;
 mod report;
 pub(crate) mod score;
 mod seeds;
+mod stages;
 mod sweep;
 mod tokenizer;
 mod train;

@@ -13,6 +13,7 @@ use dqn_train::run::atomic;
 use crate::args::Report;
 use crate::console::Console;
 use crate::failure::BadRequest;
+use crate::saved_run;
 
 /// Name of the page where none is given.
 const NAME: &str = "report.html";
@@ -21,12 +22,13 @@ const NAME: &str = "report.html";
 const HEAD_BYTES: u64 = 512;
 
 pub(crate) fn run(args: &Report, console: Console) -> anyhow::Result<()> {
-    let output = match (&args.output, args.runs.as_slice()) {
+    let paths = args.runs.iter().map(|run| saved_run::place(run)).collect::<Result<Vec<_>, _>>()?;
+    let output = match (&args.output, paths.as_slice()) {
         (Some(output), _) => output.clone(),
         (None, [run]) => run.join(NAME),
         (None, _) => PathBuf::from(NAME),
     };
-    let runs = RunFiles::read_all(&args.runs)?;
+    let runs = RunFiles::read_all(&paths)?;
     if !may_be_replaced(&output) {
         let why = "exists and is no report of runs; name another file with --output";
         return Err(BadRequest(format!("{} {why}", output.display())).into());

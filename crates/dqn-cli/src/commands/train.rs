@@ -11,18 +11,20 @@ use dqn_train::experiment::Experiment;
 use dqn_train::report::Report;
 use dqn_train::run::checkpoint::Which;
 use dqn_train::run::directory::{RunDirectory, next_free};
+use dqn_train::run::stages::StagedDirectory;
 use dqn_train::run::{atomic, metrics};
 use dqn_train::runner::{self, RunEnd};
 use serde::Serialize;
 
 use crate::args::{Seeds, Train};
 use crate::backend::Backend;
-use crate::commands::seeds;
+use crate::commands::{seeds, stages};
 use crate::console::Console;
+use crate::experiment_file::{self, Described};
 use crate::failure::Ending;
 use crate::progress::RunProgress;
 use crate::summary::{self, RunReport, Speed, SplitResult};
-use crate::{experiment_file, interrupt, saved_run};
+use crate::{interrupt, saved_run};
 
 /// Where runs lie that are given no place.
 pub(super) const RUNS: &str = "runs";
@@ -43,11 +45,14 @@ pub(crate) fn run(args: &Train, console: Console) -> anyhow::Result<Ending> {
     if let Some(Seeds(seeds)) = &args.seeds {
         return seeds::run(args, seeds, console);
     }
+    if let Some(path) = args.resume.as_deref().filter(|path| StagedDirectory::is_at(path)) {
+        return stages::resume(args, path, console);
+    }
     let (experiment, directory, backend, device) = match &args.resume {
         Some(path) => {
             let directory = RunDirectory::open_for_writing(path)?;
             let origin = runner::origin(&directory)?;
-            let backend = saved_run::backend(&args.backend, &origin)?;
+            let backend = saved_run::backend(&args.backend, &origin.backend)?;
             let device = backend.device()?;
             let (experiment, _) = runner::open_experiment(&directory, &device)?;
             if backend.name() != origin.backend {
@@ -60,8 +65,11 @@ pub(crate) fn run(args: &Train, console: Console) -> anyhow::Result<Ending> {
             (experiment, directory, backend, device)
         }
         None => {
+            let mut config = match experiment_file::describe(&args.experiment)? {
+                Described::Run(config) => *config,
+                Described::Stages(staged) => return stages::begin(args, staged, console),
+            };
             let backend = Backend::choose(args.backend.backend.as_deref())?;
-            let mut config = experiment_file::load(&args.experiment)?;
             if let Some(seed) = args.seed {
                 config.seed = seed;
             }
@@ -138,7 +146,7 @@ fn finish(
 }
 
 /// What is about to run.
-fn header(experiment: &Experiment, directory: &RunDirectory, backend: Backend, device: &Device) -> String {
+pub(super) fn header(experiment: &Experiment, directory: &RunDirectory, backend: Backend, device: &Device) -> String {
     let config = &experiment.config;
     let n_parameters = experiment.network(device).num_params();
     let mut lines = vec![

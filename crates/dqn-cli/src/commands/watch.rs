@@ -8,16 +8,16 @@ use dqn_report::live::Follower;
 use crate::args::Watch;
 use crate::console::Console;
 use crate::failure::{BadRequest, Ending};
-use crate::interrupt;
 use crate::watch::screen::{self, Controls};
 use crate::watch::view::View;
+use crate::{interrupt, saved_run};
 
 /// Size of a frame that is printed where there is no terminal to fill.
 const WIDTH: u16 = 80;
 const HEIGHT: u16 = 24;
 
 pub(crate) fn run(args: &Watch, console: Console) -> anyhow::Result<Ending> {
-    let follower = Follower::open(&args.run)?;
+    let follower = Follower::open(&saved_run::place(&args.run)?)?;
     let is_terminal = io::stdout().is_terminal();
     if args.once {
         let size = is_terminal.then(ratatui::crossterm::terminal::size).and_then(Result::ok);

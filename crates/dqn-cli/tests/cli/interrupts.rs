@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use crate::program::{DONE, INTERRUPTED, Ran, dqn, executable, ran, tiny};
 
-/// Starts a run and waits until it has learned something.
-fn start(folder: &Path, arguments: &[&str]) -> Child {
-    let metrics = folder.join("run/metrics.jsonl");
+/// Starts what makes the run `run` and waits until it has learned something.
+pub(crate) fn start(folder: &Path, run: &str, arguments: &[&str]) -> Child {
+    let metrics = folder.join(run).join("metrics.jsonl");
     let n_bytes = || std::fs::metadata(&metrics).map_or(0, |file| file.len());
     let before = n_bytes();
     let child = spawn(folder, arguments);
@@ -37,7 +37,7 @@ fn wait_until(has_begun: impl Fn() -> bool) {
     }
 }
 
-fn interrupt(child: Child) -> Ran {
+pub(crate) fn interrupt(child: Child) -> Ran {
     let status = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(status.success());
     ran(child.wait_with_output().unwrap())
@@ -58,7 +58,7 @@ fn an_interrupted_run_is_saved_and_goes_on() {
         ("evaluate_every_updates = 10", "evaluate_every_updates = 0"),
         ("keep_every_updates = 10", "keep_every_updates = 0"),
     ]);
-    let first = start(folder.path(), &["train", "--config", "tiny.toml", "--run-dir", "run"]);
+    let first = start(folder.path(), "run", &["train", "--config", "tiny.toml", "--run-dir", "run"]);
 
     // While one process learns, another may look on, but neither begin nor go on there.
     let resume = dqn(folder.path(), &["train", "--resume", "run"]);
@@ -71,7 +71,7 @@ fn an_interrupted_run_is_saved_and_goes_on() {
     let reached = count_after(&first.stderr, "Stopped and saved after ");
     dqn(folder.path(), &["generate", "run"]).ends_with(DONE);
 
-    let second = interrupt(start(folder.path(), &["train", "--resume", "run", "--json"])).ends_with(INTERRUPTED);
+    let second = interrupt(start(folder.path(), "run", &["train", "--resume", "run", "--json"])).ends_with(INTERRUPTED);
     assert_eq!(count_after(&second.stderr, "Going on after "), reached);
     let outcome: serde_json::Value = serde_json::from_str(&second.stdout).unwrap();
     assert_eq!((&outcome["finished"], &outcome["run"]), (&false.into(), &"run".into()));

@@ -12,6 +12,7 @@ mod program;
 mod reports;
 mod runs;
 mod scores;
+mod stages;
 mod sweeps;
 mod terminal;
 mod texts;

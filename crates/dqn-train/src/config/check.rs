@@ -66,6 +66,15 @@ impl Lines {
         });
     }
 
+    /// The lines of a document in which the table at `place` was put over the rest of it.
+    pub(super) fn overlaid(&self, place: &str) -> Self {
+        let within = |path: &str| path.strip_prefix(place)?.strip_prefix('.').map(str::to_owned);
+        let above = self.0.iter().filter_map(|(path, &line)| Some((within(path)?, line)));
+        let mut lines = self.0.clone();
+        lines.extend(above);
+        Self(lines)
+    }
+
     /// Gives each problem the line of its place or, where nothing stands there, of the table that should hold it, and
     /// puts them in the order of the lines.
     pub fn locate(&self, problems: &mut [Problem]) {

@@ -9,8 +9,9 @@ pub mod check;
 pub mod layers;
 pub mod reference;
 mod schema;
+pub mod stages;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use dqn_core::Distribution;
 use dqn_core::bootstrap::Bootstrap;
@@ -269,7 +270,8 @@ pub enum PriorConfig {
     /// The Q-network of another run with the same vocabulary and actions, its values taken as logits: the language model
     /// that imitation learns.
     Network {
-        /// The folder of the run; a relative path starts at the experiment file.
+        /// The folder of the run; a relative path starts at the experiment file. In a file with stages `stage:NAME` is the
+        /// run of an earlier one.
         run: PathBuf,
         /// Which of its checkpoints.
         #[serde(default)]
@@ -292,7 +294,8 @@ pub enum SavedCheckpoint {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InitialParameters {
-    /// The folder of a run with the same network, vocabulary and actions; a relative path starts at the experiment file.
+    /// The folder of a run with the same network, vocabulary and actions; a relative path starts at the experiment file. In
+    /// a file with stages `stage:NAME` is the run of an earlier one.
     pub run: PathBuf,
     /// Which of its checkpoints.
     #[serde(default)]
@@ -622,19 +625,56 @@ impl ExperimentConfig {
             lines.locate(&mut problems);
             TrainError::InvalidConfig { origin: origin.to_owned(), problems }
         };
-        let problems = check::check(&table, &Self::schema());
-        if !problems.is_empty() {
-            return Err(invalid(problems));
+        let config = Self::of_schema(table, origin)?.map_err(invalid)?;
+        let mut problems = config.faults();
+        for (place, run, _) in config.other_runs() {
+            if stages::reference(run).is_some() {
+                problems.push(Problem {
+                    path: place.to_owned(),
+                    found: format!("{:?}", run.display().to_string()),
+                    message: "allowed: the folder of a run; only a file with [[stages]] has stages to name".to_owned(),
+                    line: None,
+                });
+            }
         }
-        let config: Self = table.try_into().map_err(|error: toml::de::Error| TrainError::ConfigSyntax {
-            origin: origin.to_owned(),
-            message: error.to_string(),
-        })?;
-        let problems = config.faults();
         match problems.is_empty() {
             true => Ok(config),
             false => Err(invalid(problems)),
         }
+    }
+
+    /// The experiment in a table, or everything in which the table departs from the schema.
+    fn of_schema(table: toml::Table, origin: &str) -> Result<Result<Self, Vec<Problem>>, TrainError> {
+        let problems = check::check(&table, &Self::schema());
+        if !problems.is_empty() {
+            return Ok(Err(problems));
+        }
+        let config = table.try_into().map_err(|error: toml::de::Error| TrainError::ConfigSyntax {
+            origin: origin.to_owned(),
+            message: error.to_string(),
+        })?;
+        Ok(Ok(config))
+    }
+
+    /// The other runs that the experiment goes by: the place that names each, its folder, and which checkpoint is taken.
+    pub fn other_runs(&self) -> Vec<(&'static str, &Path, SavedCheckpoint)> {
+        let mut runs = Vec::new();
+        if let Some(PriorConfig::Network { run, checkpoint }) = &self.prior {
+            runs.push(("prior.run", run.as_path(), *checkpoint));
+        }
+        if let Some(initial) = &self.training.initial {
+            runs.push(("training.initial.run", initial.run.as_path(), initial.checkpoint));
+        }
+        runs
+    }
+
+    /// The folders of the other runs, in the order of [`ExperimentConfig::other_runs`].
+    pub fn other_runs_mut(&mut self) -> Vec<&mut PathBuf> {
+        let prior = match &mut self.prior {
+            Some(PriorConfig::Network { run, .. }) => Some(run),
+            Some(PriorConfig::Ngram { .. }) | None => None,
+        };
+        prior.into_iter().chain(self.training.initial.as_mut().map(|initial| &mut initial.run)).collect()
     }
 
     /// The experiment as a file that states every value, defaults included.

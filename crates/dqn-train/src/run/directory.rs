@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use super::atomic;
 use super::checkpoint::CheckpointStore;
 use super::lines::LineLog;
+use super::stages::StagedDirectory;
 use crate::error::TrainError;
 
 /// The layout this program makes, and the only one it opens.
@@ -121,6 +122,10 @@ impl RunDirectory {
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, TrainError> {
         let path = path.into();
         let not_a_run = |message| TrainError::NotARun { path: path.clone(), message };
+        if StagedDirectory::is_at(&path) {
+            let why = "it holds stages; name the run of one of them, a folder in it such as 1-NAME";
+            return Err(not_a_run(why.to_owned()));
+        }
         let text = fs::read_to_string(path.join(MARKER_NAME))
             .map_err(|fault| not_a_run(format!("{MARKER_NAME} cannot be read: {fault}")))?;
         let marker: Marker = serde_json::from_str(&text)

@@ -5,4 +5,5 @@ pub mod checkpoint;
 pub mod directory;
 pub mod lines;
 pub mod metrics;
+pub mod stages;
 pub mod tensorboard;
