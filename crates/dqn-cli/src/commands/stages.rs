@@ -220,7 +220,8 @@ fn go_on(
     };
     let has_best = stage.run.directory.checkpoints().path(Which::Best).is_file();
     let run = stage.run.directory.path().display().to_string();
-    console.note(&format!("\n{}", summary::next_steps(&run, has_best, report)));
+    let environment = &staged.stages[n_stages - 1].config.environment;
+    console.note(&format!("\n{}", summary::next_steps(&run, has_best, environment, report)));
     Ok(Ending::Done)
 }
 

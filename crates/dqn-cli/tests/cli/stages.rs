@@ -196,10 +196,8 @@ fn seeds_have_their_stages_and_a_table_over_the_last() {
     assert!(again.stderr.contains("seed 2, dqn: was there"), "{}", again.stderr);
     let mut other = arguments.to_vec();
     other.extend(["--quiet", "--set", "stages.dqn.learner.discount=0.5"]);
-    dqn(here, &other).must_be_refused(&[
-        "holds stages of other settings",
-        "stages.dqn.learner.discount was 1.0 and is now 0.5",
-    ]);
+    dqn(here, &other)
+        .must_be_refused(&["holds stages of other settings", "stages.dqn.learner.discount was 1.0 and is now 0.5"]);
 }
 
 /// The parts of a checkpoint that two undisturbed runs have in common: not the seconds that the runner counts, nor the state
