@@ -86,7 +86,10 @@ fn faulty_stages_are_refused_before_anything_is_made() {
 fn stages_that_do_not_fit_each_other_are_refused_before_the_first_begins() {
     let other = |settings: &str| recipe(&format!("{STAGES}{settings}\n"), &[]);
     refused_by_train(&other("network.embedding_width = 9"), &["stage dqn", "the run stage:mle"]);
-    refused_by_train(&other("tokenizer = { kind = \"char\", max_tokens = 8 }"), &["stage dqn", "stage:mle", "tokens"]);
+    refused_by_train(
+        &other("tokenizer = { kind = \"char\", max_tokens = 8 }"),
+        &["stage dqn", "the run stage:mle has", "tokenizer and actions"],
+    );
     refused_by_train(&other("corpus.source = { path = \"none.txt\" }"), &["stage dqn", "none.txt"]);
 }
 
@@ -196,10 +199,8 @@ fn seeds_have_their_stages_and_a_table_over_the_last() {
     assert!(again.stderr.contains("seed 2, dqn: was there"), "{}", again.stderr);
     let mut other = arguments.to_vec();
     other.extend(["--quiet", "--set", "stages.dqn.learner.discount=0.5"]);
-    dqn(here, &other).must_be_refused(&[
-        "holds stages of other settings",
-        "stages.dqn.learner.discount was 1.0 and is now 0.5",
-    ]);
+    dqn(here, &other)
+        .must_be_refused(&["holds stages of other settings", "stages.dqn.learner.discount was 1.0 and is now 0.5"]);
 }
 
 /// The parts of a checkpoint that two undisturbed runs have in common: not the seconds that the runner counts, nor the state
