@@ -86,7 +86,10 @@ fn faulty_stages_are_refused_before_anything_is_made() {
 fn stages_that_do_not_fit_each_other_are_refused_before_the_first_begins() {
     let other = |settings: &str| recipe(&format!("{STAGES}{settings}\n"), &[]);
     refused_by_train(&other("network.embedding_width = 9"), &["stage dqn", "the run stage:mle"]);
-    refused_by_train(&other("tokenizer = { kind = \"char\", max_tokens = 8 }"), &["stage dqn", "stage:mle", "tokens"]);
+    refused_by_train(
+        &other("tokenizer = { kind = \"char\", max_tokens = 8 }"),
+        &["stage dqn", "the run stage:mle has", "tokenizer and actions"],
+    );
     refused_by_train(&other("corpus.source = { path = \"none.txt\" }"), &["stage dqn", "none.txt"]);
 }
 
