@@ -67,6 +67,18 @@ impl Frames {
             }
         }
     }
+
+    /// Normalises the clip as a whole: all its values together get mean 0 and variance 1, so that loudness leaves and the
+    /// channels keep their differences. A clip whose standard deviation is below `1e-5` becomes 0.
+    pub fn normalize_whole(&mut self) {
+        let n_values = self.values.len().max(1) as f64;
+        let values = || self.values.iter().copied().map(f64::from);
+        let mean = values().sum::<f64>() / n_values;
+        let deviation = (values().map(|value| (value - mean).powi(2)).sum::<f64>() / n_values).sqrt();
+        for value in &mut self.values {
+            *value = if deviation < MIN_DEVIATION { 0.0 } else { ((f64::from(*value) - mean) / deviation) as f32 };
+        }
+    }
 }
 
 #[cfg(test)]
@@ -88,6 +100,21 @@ mod tests {
         assert_eq!(single.into_values(), [0.0; 3]);
         let mut none = Frames::new(3, Vec::new());
         none.normalize();
+        assert_eq!(none.n_frames(), 0);
+    }
+
+    #[test]
+    fn normalisation_of_a_whole_clip_by_hand() {
+        let mut frames = Frames::new(2, vec![1.0, 3.0, 5.0, 7.0]);
+        frames.normalize_whole();
+        // Mean 4 and variance (9 + 1 + 1 + 9) / 4 = 5.
+        let expected = [-3.0, -1.0, 1.0, 3.0].map(|value| (value / 5.0_f64.sqrt()) as f32);
+        assert_eq!(frames.values(), expected);
+        let mut silent = Frames::new(2, vec![-23.0; 6]);
+        silent.normalize_whole();
+        assert_eq!(silent.into_values(), [0.0; 6]);
+        let mut none = Frames::new(3, Vec::new());
+        none.normalize_whole();
         assert_eq!(none.n_frames(), 0);
     }
 

@@ -35,7 +35,7 @@ pub use memory::Memory;
 pub use next_token::NextToken;
 pub use probe::ProbeName;
 pub use reward::{LineForm, RewardConfig, RewardContext, RewardSum};
-pub use speech::{Listener, SpeechConfig, Utterance, Utterances};
+pub use speech::{Listener, Normalize, SpeechConfig, Utterance, Utterances};
 pub use tabular::{Tabular, Transition};
 pub use tabular_examples::TabularName;
 pub use translation::{PairedFiles, PairsSource, TranslationConfig};

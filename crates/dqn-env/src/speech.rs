@@ -25,10 +25,9 @@ pub struct SpeechConfig {
     /// What is made of a sound. Recordings of any rate are brought to that of the features.
     #[serde(default)]
     pub features: LogMelConfig,
-    /// Bring each band of a recording to mean 0 and variance 1. Default true: how loud it is and through which microphone
-    /// it came does not matter.
-    #[serde(default = "default_normalize")]
-    pub normalize: bool,
+    /// What of a recording is brought to mean 0 and variance 1. Default `clip`.
+    #[serde(default)]
+    pub normalize: Normalize,
     /// Other speeds at which the training recordings are learned from, too, for example `[0.9, 1.1]` (Ko et al. 2015).
     /// Default none.
     #[serde(default)]
@@ -47,16 +46,27 @@ pub struct SpeechConfig {
     pub max_tokens: usize,
 }
 
-fn default_normalize() -> bool {
-    true
-}
-
 fn default_gap_seconds() -> f64 {
     0.1
 }
 
 fn default_max_tokens() -> usize {
     64
+}
+
+/// What of a recording is brought to mean 0 and variance 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Normalize {
+    /// Nothing.
+    None,
+    /// All of it together: how loud it is does not matter, and which bands are loud remains. A word of a third of a second
+    /// is known by these.
+    #[default]
+    Clip,
+    /// Each band for itself (cepstral mean and variance normalisation): through which microphone it came does not matter
+    /// either. It takes recordings of several seconds, whose mean says nothing of the words.
+    Bands,
 }
 
 /// A recording as a network reads it, and what is said.
@@ -84,7 +94,7 @@ pub struct Utterances {
 pub struct Listener {
     log_mel: LogMel,
     sample_rate_hz: u32,
-    normalize: bool,
+    normalize: Normalize,
 }
 
 impl std::fmt::Debug for Listener {
@@ -101,8 +111,10 @@ impl Listener {
     /// When it cannot be resampled.
     pub fn frames(&self, waveform: &Waveform) -> Result<Frames, EnvError> {
         let mut frames = self.log_mel.frames(&waveform.resampled(self.sample_rate_hz)?)?;
-        if self.normalize {
-            frames.normalize();
+        match self.normalize {
+            Normalize::None => {}
+            Normalize::Clip => frames.normalize_whole(),
+            Normalize::Bands => frames.normalize(),
         }
         Ok(frames)
     }
@@ -223,16 +235,21 @@ mod tests {
     }
 
     #[test]
-    fn bands_are_normalised_unless_it_is_switched_off() {
+    fn what_is_normalised_has_mean_zero() {
         let folder = tempfile::tempdir().unwrap();
         tone(&folder.path().join("a.wav"), 440.0);
-        let mean = |more| {
+        let means = |normalize: &str| {
+            let more = json!({ "normalize": normalize });
             let found = config(folder.path(), "a.wav\tone\n", more).read().unwrap();
-            let values = found.test[0].frames.values();
-            values.iter().sum::<f32>() / values.len() as f32
+            let frames = &found.test[0].frames;
+            let values = frames.values();
+            let of_first_band: f32 = values.iter().step_by(frames.n_mels()).sum();
+            [values.iter().sum::<f32>() / values.len() as f32, of_first_band / frames.n_frames() as f32]
         };
-        assert!(mean(json!({})).abs() < 1e-4);
-        assert!(mean(json!({ "normalize": false })) < -1.0);
+        assert!(means("none")[0] < -1.0);
+        let [whole, band] = means("clip");
+        assert!(whole.abs() < 1e-4 && band.abs() > 0.05, "{whole}, {band}");
+        assert!(means("bands").iter().all(|mean| mean.abs() < 1e-4));
     }
 
     #[test]
