@@ -58,7 +58,7 @@ impl TorsoConfig {
     }
 
     /// Whether the torso itself attends to the source.
-    pub(crate) fn attends_itself(&self) -> bool {
+    pub fn attends_itself(&self) -> bool {
         matches!(self, TorsoConfig::Transformer(_))
     }
 

@@ -80,12 +80,14 @@ pub fn answer(
     let ids: Vec<Prompt> = (0..n_sources as u32).map(|index| Prompt::from(SourceId(first.0 + index))).collect();
     let mut answers = Vec::with_capacity(n_sources);
     for prompts in ids.chunks(BATCH) {
-        let environment: Box<dyn Environment> = Box::new(experiment.writing_about(prompts.into())?);
+        // The masks of such a task are worked out once.
+        let task = experiment.writing_about(prompts.into())?;
+        let environment = || Box::new(task.clone()) as Box<dyn Environment>;
         let mut player = NetworkPlayer::new(network, policy, prior, &experiment.encoder, &mut rng);
         let episodes: Vec<Trajectory> = match request.strategy {
             Strategy::Beam { width, length_exponent } => {
                 let search = Search { temperature, width, length_exponent };
-                let mut environment = environment;
+                let mut environment = environment();
                 let mut episodes = Vec::with_capacity(prompts.len());
                 for start in 0..prompts.len() {
                     episodes.extend(beam_search(&mut environment, start, &mut player, search, 1)?);
@@ -94,10 +96,7 @@ pub fn answer(
             }
             Strategy::Greedy | Strategy::Boltzmann => {
                 let starts: Vec<Start> = (0..prompts.len()).map(Start::Indexed).collect();
-                let mut environments = Vec::with_capacity(prompts.len());
-                for _ in prompts {
-                    environments.push(Box::new(experiment.writing_about(prompts.into())?) as Box<dyn Environment>);
-                }
+                let mut environments: Vec<Box<dyn Environment>> = prompts.iter().map(|_| environment()).collect();
                 play(&mut environments, &starts, &mut player)?
             }
         };

@@ -9,7 +9,7 @@ use dqn_mdp::{Frames, Prompt, Source, SourceId, SourceKind, Sources};
 use dqn_text::parallel::{DividedPairs, Pair};
 use dqn_text::split::Split;
 use dqn_text::tokenizer::{TextTokenizer, TokenizerConfig};
-use dqn_text::{Special, TokenId, Tokenizer};
+use dqn_text::{TokenId, Tokenizer};
 
 use crate::TrainError;
 use crate::text::{Prompts, TextData};
@@ -102,8 +102,6 @@ impl Sourced {
         if n_left_out > 0 {
             tracing::info!("{n_left_out} held-out pairs are left out: their other side is learned from");
         }
-        let side =
-            |pairs: &[Pair], of: fn(&Pair) -> &String| -> Vec<String> { pairs.iter().map(of).cloned().collect() };
         let seen = |of: fn(&Pair) -> &String| -> Vec<&str> { training.iter().map(|pair| of(pair).as_str()).collect() };
         let source_tokenizer = config.source_tokenizer.train(&seen(|pair| &pair.source))?;
         let n_tokens = source_tokenizer.vocab().len();
@@ -141,16 +139,15 @@ impl Sourced {
             }
             prompts.insert(split, prompts_of(&texts, &tokenizer)?);
         }
+        let targets = |pairs: &[Pair]| pairs.iter().map(|pair| pair.target.clone()).collect();
         let mut texts: HashMap<Split, Vec<String>> =
-            parts.into_iter().map(|(split, pairs)| (split, side(pairs, |pair| &pair.target))).collect();
+            parts.into_iter().map(|(split, pairs)| (split, targets(pairs))).collect();
         texts.insert(Split::Judge, Vec::new());
         let kind = SourceKind::Tokens { n_tokens };
         let text = TextData::of_parts(&texts, tokenizer, hasher.finalize().to_hex().to_string())?;
         Ok(Self { sources: Arc::new(Sources::new(kind, sources)), reader, text, shown, prompts })
     }
-}
 
-impl Sourced {
     /// The recordings of a task of speech recognition.
     ///
     /// `target` makes tokens of transcripts and is made from those of the training part, unless `tokenizer` is given.
@@ -215,8 +212,7 @@ fn prompts_of(texts: &[(SourceId, &str)], tokenizer: &TextTokenizer) -> Result<P
         if known.is_empty() {
             prompts.push(prompt.clone());
         }
-        let tokens = tokenizer.encode(text)?.into_iter().filter(|token| *token != Special::Eos.id()).collect();
-        known.push(tokens);
+        known.push(tokenizer.encode(text)?);
         written.entry(prompt).or_default().push(text.to_owned());
     }
     Ok(Prompts { prompts: prompts.into(), references: Arc::new(references), written: Some(Arc::new(written)) })

@@ -853,8 +853,7 @@ impl ExperimentConfig {
             }
             EncoderLayers::Gru(_) | EncoderLayers::Transformer(_) => {}
         }
-        let attends_itself = matches!(network.torso, TorsoConfig::Transformer(_));
-        if !attends_itself && !network.torso.width().is_multiple_of(encoder.n_attention_heads) {
+        if !network.torso.attends_itself() && !network.torso.width().is_multiple_of(encoder.n_attention_heads) {
             let why = "the width of the torso must be a multiple of it";
             fault("network.encoder.n_attention_heads", encoder.n_attention_heads.to_string(), why);
         }
