@@ -709,6 +709,8 @@ pub(crate) struct Search {
 pub(crate) enum Data {
     /// Let a scripted player of a game play, and write its episodes as JSONL
     Generate(DataGenerate),
+    /// Let a run write from the prompts or sources it learned from, and write texts and their rewards as JSONL
+    Sample(DataSample),
     /// Hold every line of a log against the format and, where an experiment is named, against its task
     Check(DataCheck),
     /// Tell what a log holds: episodes, returns, lengths
@@ -729,6 +731,28 @@ pub(crate) struct DataGenerate {
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(crate) episodes: usize,
     /// Seed of starts and draws
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// The file to write; one that exists is refused
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+}
+
+/// Arguments of `data sample`.
+#[derive(Debug, Args)]
+pub(crate) struct DataSample {
+    #[command(flatten)]
+    pub(crate) run: RunChoice,
+    /// Texts from each prompt or about each source
+    #[arg(long, value_name = "N", value_parser = at_least_one, default_value = "1")]
+    pub(crate) n_texts: usize,
+    /// Write from the first N prompts or sources of the training part [default: all]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub(crate) n_starts: Option<usize>,
+    /// Temperature in units of Q [default: the one that exploration ended with]
+    #[arg(long, value_name = "X", value_parser = temperature)]
+    pub(crate) temperature: Option<f64>,
+    /// Seed of the draws
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
     /// The file to write; one that exists is refused

@@ -219,16 +219,17 @@ impl TextQNetwork {
         }
     }
 
-    /// This network, whose head is a policy, with all of `other`, whose values are logits: the policy is that of `other` then,
-    /// and only the value of a state stays this network's.
+    /// This network with all of `other`, whose values are logits: these become the policy of the data where this network has
+    /// one, or its head where that is a policy itself. Values stay this network's.
     pub fn with_policy_of(self, other: Self) -> Self {
-        let values = match (self.values, other.values) {
-            (ActionValues::Linear(own), ActionValues::Linear(logits)) => {
-                ActionValues::Linear(own.with_logits_of(logits))
+        let (values, policy) = match (self.policy, self.values, other.values) {
+            (Some(_), own, logits) => (own, Some(logits)),
+            (None, ActionValues::Linear(own), ActionValues::Linear(logits)) => {
+                (ActionValues::Linear(own.with_logits_of(logits)), None)
             }
-            (own, _) => own,
+            (None, own, _) => (own, None),
         };
-        Self { values, second: self.second, state_value: self.state_value, policy: self.policy, ..other }
+        Self { values, second: self.second, state_value: self.state_value, policy, ..other }
             .map(&mut NumberParameters { next: 1 })
     }
 

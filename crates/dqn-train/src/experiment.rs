@@ -9,6 +9,7 @@ use dqn_core::objective::Objective;
 use dqn_core::policy::Exploration;
 use dqn_core::{BatchBuilder, Decoding, Policy, Prior, Progress, QNetwork, StateEncoder, learner};
 use dqn_env::game::{Game, Play, TextGame};
+use dqn_env::log::LogTranslator;
 use dqn_env::reward::LineForm;
 use dqn_env::{EnvironmentConfig, Generation, NextToken, PlayedGame, RewardContext, RewardSum, SelfContained};
 use dqn_mdp::{
@@ -74,6 +75,15 @@ pub(crate) struct SourcedTask {
     pub(crate) reader: SourceReading,
     shown: Vec<String>,
     prompts: HashMap<Split, Prompts>,
+}
+
+impl SourcedTask {
+    /// The sources of a part by what a person is shown of them.
+    fn named(&self, split: Split) -> HashMap<String, SourceId> {
+        let prompts = self.prompts.get(&split).into_iter().flat_map(|prompts| prompts.prompts.iter());
+        let named = |source: SourceId| Some((self.shown.get(source.index())?.clone(), source));
+        prompts.filter_map(|prompt| named(prompt.source?)).collect()
+    }
 }
 
 impl Sourced {
@@ -461,7 +471,7 @@ impl Experiment {
         if self.behavior.get().is_none() {
             let behavior = match &self.config.training.source {
                 EpisodeSource::Log { path, on_fault, stream: true, .. } => {
-                    logs::behavior_of(path, *on_fault, self.log_tokenizer()?, &self.actions)?
+                    logs::behavior_of(path, *on_fault, &self.log_translator()?)?
                 }
                 _ => self.logs()?.behavior,
             };
@@ -475,7 +485,7 @@ impl Experiment {
         let EpisodeSource::Log { path, on_fault, filter, stream: true } = &self.config.training.source else {
             return Ok(None);
         };
-        LogStream::open(path, *on_fault, filter.min_return, self.log_tokenizer()?, &self.actions).map(Some)
+        LogStream::open(path, *on_fault, filter.min_return, self.log_translator()?).map(Some)
     }
 
     fn log_tokenizer(&self) -> Result<&TextTokenizer, TrainError> {
@@ -483,11 +493,21 @@ impl Experiment {
         self.tokenizer().ok_or_else(|| TrainError::Internal { message: message() })
     }
 
+    /// What makes episodes of this task of those of a log. In a task with sources a log may be about those of the training
+    /// part.
+    ///
+    /// # Errors
+    /// [`TrainError::Internal`] for a task without a tokenizer.
+    pub fn log_translator(&self) -> Result<LogTranslator<'_>, TrainError> {
+        let translator = LogTranslator::new(self.log_tokenizer()?, &self.actions);
+        Ok(translator.about(self.sourced.as_ref().map(|sourced| Arc::new(sourced.named(Split::Train)))))
+    }
+
     fn logs(&self) -> Result<Logs, TrainError> {
         let no_text = || TrainError::Internal { message: "a log was asked for that there is not".to_owned() };
         let tokenizer = self.log_tokenizer()?;
         match &self.config.training.source {
-            EpisodeSource::Log { path, on_fault, .. } => logs::read(path, *on_fault, tokenizer, &self.actions),
+            EpisodeSource::Log { path, on_fault, .. } => logs::read(path, *on_fault, &self.log_translator()?),
             EpisodeSource::Scripted { player, n_episodes, .. } => {
                 let mut game = self.game().ok_or_else(no_text)?;
                 logs::scripted(&mut *game, *player, *n_episodes, Seed(self.config.seed), tokenizer, &self.actions)

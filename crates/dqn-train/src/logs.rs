@@ -4,13 +4,21 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
+use dqn_core::{Progress, QNetwork};
 use dqn_env::game::{Game, GamePlayer, RecordedEpisode, record};
-use dqn_env::log::{LogReader, LogTranslator, LoggedEpisode, LoggedOutcome, LoggedTurn, LoggedTurns, OnFault};
+use dqn_env::log::{
+    LogReader, LogTranslator, LoggedEpisode, LoggedOutcome, LoggedTriple, LoggedTurn, LoggedTurns, OnFault,
+};
 use dqn_mdp::{ActionTable, Outcome, Seed, Start, Trajectory};
+use dqn_model::TextQNetwork;
 use dqn_text::Tokenizer;
+use dqn_text::split::Split;
 use rand::RngExt;
 
 use crate::TrainError;
+use crate::experiment::Experiment;
+use crate::generate::{Strategy, acting};
+use crate::play::{NetworkPlayer, play};
 
 /// What the policy that made the data earned.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -36,16 +44,10 @@ pub(crate) struct Logs {
 /// # Errors
 /// When the file cannot be read, holds a line that is no episode (under [`OnFault::Stop`]), or an action that the task does
 /// not have.
-pub(crate) fn read(
-    path: &Path,
-    on_fault: OnFault,
-    tokenizer: &dyn Tokenizer,
-    actions: &ActionTable,
-) -> Result<Logs, TrainError> {
-    let translator = LogTranslator::new(tokenizer, actions);
+pub(crate) fn read(path: &Path, on_fault: OnFault, translator: &LogTranslator<'_>) -> Result<Logs, TrainError> {
     let mut reader = LogReader::open(path, on_fault)?;
     let mut episodes = Vec::new();
-    while let Some(episode) = reader.next_trajectory(&translator)? {
+    while let Some(episode) = reader.next_trajectory(translator)? {
         episodes.push(episode);
     }
     Ok(Logs { behavior: behavior(&episodes, None, reader.n_skipped()), episodes })
@@ -75,12 +77,10 @@ impl<'a> LogStream<'a> {
         path: &'a Path,
         on_fault: OnFault,
         least: Option<f64>,
-        tokenizer: &'a dyn Tokenizer,
-        actions: &'a ActionTable,
+        translator: LogTranslator<'a>,
     ) -> Result<Self, TrainError> {
         let reader = LogReader::open(path, on_fault)?;
         let least = least.map_or(f32::NEG_INFINITY, |least| least as f32);
-        let translator = LogTranslator::new(tokenizer, actions);
         Ok(Self { path, on_fault, least, translator, reader, n_kept_in_pass: 0, highest: f32::NEG_INFINITY, n_read: 0 })
     }
 
@@ -130,13 +130,11 @@ impl<'a> LogStream<'a> {
 pub(crate) fn behavior_of(
     path: &Path,
     on_fault: OnFault,
-    tokenizer: &dyn Tokenizer,
-    actions: &ActionTable,
+    translator: &LogTranslator<'_>,
 ) -> Result<BehaviorData, TrainError> {
-    let translator = LogTranslator::new(tokenizer, actions);
     let mut reader = LogReader::open(path, on_fault)?;
     let (mut returns, mut n_steps) = (Vec::new(), 0);
-    while let Some(episode) = reader.next_trajectory(&translator)? {
+    while let Some(episode) = reader.next_trajectory(translator)? {
         returns.push(f64::from(episode.episode_return()));
         n_steps += episode.len();
     }
@@ -202,4 +200,77 @@ fn behavior(episodes: &[Trajectory], scores: Option<Vec<f64>>, n_skipped: u64) -
     let returns: Vec<f64> = episodes.iter().map(|episode| f64::from(episode.episode_return())).collect();
     let n_steps: usize = episodes.iter().map(Trajectory::len).sum();
     BehaviorData { returns, scores, n_skipped, n_steps: n_steps as f64 / episodes.len() as f64 }
+}
+
+/// What is written for a log.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SampleRequest {
+    /// Texts from each start.
+    pub n_texts: usize,
+    /// Only from the first so many starts of the training part; from all without it.
+    pub n_starts: Option<usize>,
+    /// Temperature in units of Q; without it the one that exploration ended with.
+    pub temperature: Option<f64>,
+    /// Seed of the draws.
+    pub seed: u64,
+}
+
+/// Texts that are written at a time.
+const BATCH: usize = 128;
+
+/// Lets `network` write from the prompts or about the sources of the training part, and hands out each text with its start
+/// and the sum of its rewards.
+///
+/// # Errors
+/// [`TrainError::NotOffered`] for a task that is no free writing, and what an environment, a reward and `take` refuse.
+pub fn sample_texts(
+    experiment: &Experiment,
+    network: &TextQNetwork,
+    progress: Progress,
+    request: &SampleRequest,
+    mut take: impl FnMut(LoggedEpisode) -> Result<(), TrainError>,
+) -> Result<(), TrainError> {
+    let task = experiment.task(Split::Train)?;
+    if task.prompts.is_none() {
+        return Err(TrainError::NotOffered {
+            what: "a log of texts".to_owned(),
+            why: "only tasks of free writing begin with prompts or sources; games have data generate".to_owned(),
+        });
+    }
+    let mut reward = experiment.reward(&task)?;
+    let n_known = task.environments(1)?[0].n_starts();
+    let n_starts = request.n_starts.map_or(n_known, |n_starts| n_starts.min(n_known));
+    let (policy, _) = acting(experiment, progress, Strategy::Boltzmann, request.temperature);
+    let mut rng = Seed(request.seed).stream("log of texts");
+    let network = &network.clone().decoding(experiment.decoding());
+    let mut player =
+        NetworkPlayer::new(network, policy, experiment.acting_prior(policy), &experiment.encoder, &mut rng);
+    let starts: Vec<Start> =
+        (0..n_starts).flat_map(|start| std::iter::repeat_n(Start::Indexed(start), request.n_texts)).collect();
+    let mut environments = task.environments(BATCH.min(starts.len()))?;
+    for starts in starts.chunks(BATCH) {
+        let mut episodes = play(&mut environments[..starts.len()], starts, &mut player)?;
+        if let Some(reward) = &mut reward {
+            reward.judge(&mut episodes)?;
+        }
+        for episode in &episodes {
+            if let Some(text) = logged_text(experiment, episode) {
+                take(text)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A text as a log has it. One about a source that was cut at the limit of the task has no shape there: a triple has ended.
+fn logged_text(experiment: &Experiment, episode: &Trajectory) -> Option<LoggedEpisode> {
+    let (prompt, response) = (experiment.shown_start(episode), experiment.render(episode.written()));
+    let reward = episode.episode_return();
+    if episode.outcome == Outcome::Terminated {
+        return Some(LoggedEpisode::Triple(LoggedTriple { id: None, prompt, response, reward }));
+    }
+    let shown = (!prompt.is_empty()).then_some(LoggedTurn { text: prompt, is_action: false });
+    let turns = shown.into_iter().chain([LoggedTurn { text: response, is_action: true }]).collect();
+    let cut = LoggedTurns { id: None, turns, rewards: vec![reward], outcome: LoggedOutcome::Truncated };
+    episode.source.is_none().then_some(cut.into())
 }

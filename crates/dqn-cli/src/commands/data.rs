@@ -1,20 +1,22 @@
 //! `data`: logs of episodes to learn from.
 
 use burn::tensor::Device;
-use dqn_env::log::{LogReader, LogStats, LogTranslator, LogWriter, OnFault, Spread, log_schema};
+use dqn_env::log::{LogReader, LogStats, LogWriter, OnFault, Spread, log_schema};
 use dqn_mdp::Seed;
 use dqn_train::experiment::Experiment;
-use dqn_train::logs::play_scripted;
+use dqn_train::logs::{SampleRequest, play_scripted, sample_texts};
 
-use crate::args::{Data, DataCheck, DataGenerate, DataStats, ExperimentFile};
+use crate::args::{Data, DataCheck, DataGenerate, DataSample, DataStats, ExperimentFile};
 use crate::backend::Backend;
 use crate::console::Console;
 use crate::experiment_file;
 use crate::failure::BadRequest;
+use crate::saved_run::SavedRun;
 
 pub(crate) fn run(command: &Data, console: Console) -> anyhow::Result<()> {
     match command {
         Data::Generate(args) => generate(args, console),
+        Data::Sample(args) => sample(args, console),
         Data::Check(args) => check(args, console),
         Data::Stats(args) => stats(args, console),
         Data::Schema => console.json(&log_schema()),
@@ -47,16 +49,45 @@ fn generate(args: &DataGenerate, console: Console) -> anyhow::Result<()> {
     console.result(&format!("{}: {} episodes, mean return {mean:.3}", args.output.display(), args.episodes))
 }
 
+fn sample(args: &DataSample, console: Console) -> anyhow::Result<()> {
+    if args.output.exists() {
+        return Err(BadRequest(format!("{} exists already; name another file", args.output.display())).into());
+    }
+    let SavedRun { experiment, network, progress, .. } = SavedRun::open(&args.run)?;
+    let request = SampleRequest {
+        n_texts: args.n_texts,
+        n_starts: args.n_starts,
+        temperature: args.temperature,
+        seed: args.seed,
+    };
+    let mut writer = None;
+    let mut total = 0.0;
+    sample_texts(&experiment, &network, progress, &request, |episode| {
+        total += episode.episode_return();
+        // The file is made when there is something to write, so that a refusal leaves none.
+        let writer = match &mut writer {
+            Some(writer) => writer,
+            None => writer.insert(LogWriter::create(&args.output)?),
+        };
+        Ok(writer.write(&episode)?)
+    })?;
+    let Some(writer) = writer else { return Ok(()) };
+    let n_episodes = writer.n_episodes();
+    writer.finish()?;
+    let mean = total / n_episodes as f64;
+    console.result(&format!("{}: {n_episodes} texts, mean reward {mean:.3}", args.output.display()))
+}
+
 fn check(args: &DataCheck, console: Console) -> anyhow::Result<()> {
     let on_fault = if args.skip { OnFault::Skip } else { OnFault::Stop };
     let mut reader = LogReader::open(&args.log, on_fault)?;
     let is_task_named = args.experiment.config.is_some();
     if is_task_named {
         let experiment = experiment(&args.experiment)?;
-        let Some(tokenizer) = experiment.tokenizer() else {
+        if experiment.tokenizer().is_none() {
             return Err(BadRequest(format!("{} has no text to hold a log against", experiment.config.name)).into());
-        };
-        let translator = LogTranslator::new(tokenizer, &experiment.actions);
+        }
+        let translator = experiment.log_translator()?;
         while reader.next_trajectory(&translator)?.is_some() {}
     } else {
         for episode in &mut reader {

@@ -106,6 +106,66 @@ fn a_translator_is_trained_and_translates_what_it_has_not_seen() {
     assert!(refused.stderr.contains("line 2"), "{}", refused.stderr);
 }
 
+/// Values of the hypotheses that a half-learned translator wrote, beside its policy.
+const FROM_HYPOTHESES: &str = r#"
+extends = "toy.toml"
+name = "from-hypotheses"
+decoding = { beta = 4.0 }
+
+[network]
+dropout = 0.0
+
+[learner]
+objective = { kind = "ilql", expectile = 0.7 }
+imitation = 0.1
+conservatism = 0.1
+target_update = { kind = "polyak", rate = 0.05 }
+
+[training]
+source = { kind = "log", path = "hypotheses.jsonl" }
+initial = { run = "mle", checkpoint = "last" }
+stop_after = { updates = 250 }
+"#;
+
+#[test]
+fn values_are_learned_from_logged_hypotheses_with_scores() {
+    let folder = translation();
+    let here = folder.path();
+    let few = "training.stop_after.updates=250";
+    dqn(here, &["train", "--config", "toy.toml", "--set", few, "--run-dir", "mle"]).ends_with(DONE);
+    let sample = ["data", "sample", "mle", "--checkpoint", "last", "--n-texts", "3", "--output", "hypotheses.jsonl"];
+    let sampled = dqn(here, &sample).ends_with(DONE);
+    let log = fs::read_to_string(here.join("hypotheses.jsonl")).unwrap();
+    assert!(sampled.stdout.contains(&format!("{} texts", log.lines().count())), "{}", sampled.stdout);
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let reward = |line: &Value| line["reward"].as_f64().unwrap();
+    assert!(
+        lines.len() > 200
+            && lines.iter().any(|line| reward(line) > 0.99)
+            && lines.iter().any(|line| reward(line) < 0.8)
+    );
+    dqn(here, &sample).must_be_refused(&["exists already"]);
+
+    fs::write(here.join("offline.toml"), FROM_HYPOTHESES).unwrap();
+    dqn(here, &["data", "check", "hypotheses.jsonl", "--config", "offline.toml"]).ends_with(DONE);
+    let trained = dqn(here, &["train", "--config", "offline.toml", "--run-dir", "ilql", "--json"]).ends_with(DONE);
+    let outcome: Value = serde_json::from_str(&trained.stdout).unwrap();
+    let rows = outcome["evaluation"].as_array().unwrap();
+    let of = |name: &str| {
+        let row = rows.iter().find(|row| row["split"] == "test" && row["policy"].as_str().unwrap().starts_with(name));
+        row.unwrap_or_else(|| panic!("{name} of {rows:?}"))["episode_return"]["mean"].as_f64().unwrap()
+    };
+    assert!(of("ILQL") > of("uniform random"), "{rows:?}");
+
+    let strange = log.replacen("\"prompt\":\"", "\"prompt\":\"no such ", 1);
+    fs::write(here.join("hypotheses.jsonl"), strange).unwrap();
+    dqn(here, &["train", "--config", "offline.toml", "--run-dir", "other"]).must_be_refused(&[
+        "hypotheses.jsonl:1",
+        "no such ",
+        "sources that the task learns from",
+    ]);
+}
+
 #[test]
 fn what_does_not_fit_a_task_with_sources_is_refused() {
     let folder = translation();

@@ -231,6 +231,20 @@ pub enum LogProblem {
         /// How many turns it has.
         n_turns: usize,
     },
+    /// In a task with sources, the prompt is none of them.
+    #[error(
+        "the prompt {} is none of the {n_sources} source{} that the task learns from; it must be one of them, letter by letter",
+        shortened(text), plural(*n_sources)
+    )]
+    UnknownSource {
+        /// The prompt.
+        text: String,
+        /// How many there are.
+        n_sources: usize,
+    },
+    /// In a task with sources, an episode of a shape that names none.
+    #[error("the episode names no source; a task with sources learns from \"prompt\", \"response\" and \"reward\"")]
+    NoSource,
     /// The text of an action cannot be written with the actions there are.
     #[error("no actions write the text {}; every action text of a log must be one action or several", shortened(text))]
     Unwritable {

@@ -1,6 +1,9 @@
 //! From a logged episode to the trajectory that replay stores.
 
-use dqn_mdp::{ActionMask, Outcome, State, Step, Trajectory};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use dqn_mdp::{ActionMask, Outcome, SourceId, State, Step, Trajectory};
 use dqn_text::{ActionId, ActionTable, Segmenter, Special, TokenId, Tokenizer};
 
 use super::episode::{LoggedEpisode, LoggedOutcome, LoggedTokens};
@@ -26,6 +29,8 @@ use super::fault::LogProblem;
 /// Of token ids, a stretch of action tokens is divided into actions likewise, and an action gets the sum of the rewards
 /// of its tokens. `<bos>` is put in front where the ids do not begin with it.
 ///
+/// In a task with sources the prompt of a triple names one, and the other shapes are faults: see [`LogTranslator::about`].
+///
 /// Text that the tokenizer does not know becomes `<unk>` where it was shown, and is a fault where it was written,
 /// unless an action writes `<unk>`.
 #[derive(Clone, Debug)]
@@ -35,11 +40,14 @@ pub struct LogTranslator<'a> {
     segmenter: Segmenter<'a>,
     /// The action that writes `<eos>` alone.
     ending: Option<ActionId>,
+    /// The sources by what stands for them as the prompt of a triple.
+    sources: Option<Arc<HashMap<String, SourceId>>>,
 }
 
 /// The steps of an episode, before it is known which of them is the last.
 struct Draft<'a> {
     actions: &'a ActionTable,
+    source: Option<SourceId>,
     start: Vec<TokenId>,
     steps: Vec<(ActionId, Step)>,
 }
@@ -48,18 +56,24 @@ impl<'a> LogTranslator<'a> {
     /// A translator into the tokens of `tokenizer` and the actions of `actions`.
     pub fn new(tokenizer: &'a dyn Tokenizer, actions: &'a ActionTable) -> Self {
         let ending = actions.action_of(Special::Eos.id());
-        Self { tokenizer, actions, segmenter: Segmenter::new(actions), ending }
+        Self { tokenizer, actions, segmenter: Segmenter::new(actions), ending, sources: None }
+    }
+
+    /// The same translator for texts about `sources`, which stand as prompts of triples.
+    pub fn about(self, sources: Option<Arc<HashMap<String, SourceId>>>) -> Self {
+        Self { sources, ..self }
     }
 
     /// The trajectory of `episode`, over and with at least one step.
     ///
     /// # Errors
     /// [`LogProblem::Unwritable`] and [`LogProblem::NoTokens`] for an action text that no actions write,
-    /// [`LogProblem::TokenBeyondVocab`] and [`LogProblem::MisplacedToken`] for token ids that are no text,
+    /// [`LogProblem::UnknownSource`] and [`LogProblem::NoSource`] in a task with sources, [`LogProblem::TokenBeyondVocab`] and [`LogProblem::MisplacedToken`] for token ids that are no text,
     /// [`LogProblem::Tokenize`], and those of [`LoggedEpisode::check`].
     pub fn trajectory(&self, episode: &LoggedEpisode) -> Result<Trajectory, LogProblem> {
         episode.check()?;
-        let mut draft = Draft { actions: self.actions, start: vec![Special::Bos.id()], steps: Vec::new() };
+        let source = self.source(episode)?;
+        let mut draft = Draft { actions: self.actions, source, start: vec![Special::Bos.id()], steps: Vec::new() };
         match episode {
             LoggedEpisode::Turns(logged) => {
                 let mut rewards = logged.rewards.iter().copied();
@@ -73,7 +87,9 @@ impl<'a> LogTranslator<'a> {
                 }
             }
             LoggedEpisode::Triple(triple) => {
-                draft.observe(&self.encode(&triple.prompt)?);
+                if source.is_none() {
+                    draft.observe(&self.encode(&triple.prompt)?);
+                }
                 let answer = match self.ending {
                     Some(_) if triple.response.is_empty() => Vec::new(),
                     _ => self.divide(&triple.response)?,
@@ -84,6 +100,18 @@ impl<'a> LogTranslator<'a> {
             LoggedEpisode::Tokens(logged) => self.draft_tokens(logged, &mut draft)?,
         }
         Ok(draft.end(episode.outcome()))
+    }
+
+    /// What the episode is about, in a task with sources.
+    fn source(&self, episode: &LoggedEpisode) -> Result<Option<SourceId>, LogProblem> {
+        match (&self.sources, episode) {
+            (None, _) => Ok(None),
+            (Some(sources), LoggedEpisode::Triple(triple)) => {
+                let unknown = || LogProblem::UnknownSource { text: triple.prompt.clone(), n_sources: sources.len() };
+                sources.get(&triple.prompt).copied().map(Some).ok_or_else(unknown)
+            }
+            (Some(_), LoggedEpisode::Turns(_) | LoggedEpisode::Tokens(_)) => Err(LogProblem::NoSource),
+        }
     }
 
     fn encode(&self, text: &str) -> Result<Vec<TokenId>, LogProblem> {
@@ -155,7 +183,8 @@ impl Draft<'_> {
         if let Some((_, last)) = self.steps.last_mut() {
             last.outcome = outcome.into();
         }
-        let mut trajectory = Trajectory::begin(State::from(self.start), ActionMask::All);
+        let start = State { source: self.source, ..State::from(self.start) };
+        let mut trajectory = Trajectory::begin(start, ActionMask::All);
         self.steps.iter().for_each(|(action, step)| trajectory.push(*action, step, ActionMask::All));
         trajectory.shrink_to_fit();
         trajectory
@@ -229,6 +258,24 @@ mod tests {
             term_returns: Vec::new(),
         };
         assert_eq!(found, expected, "{episode:?}");
+    }
+
+    #[test]
+    fn the_prompt_of_a_triple_names_its_source() {
+        let (tokenizer, actions) = (letters(), ActionTable::of_tokens((3..9).map(TokenId)));
+        let sources = Arc::new(HashMap::from([("drei".to_owned(), SourceId(7))]));
+        let translator = LogTranslator::new(&tokenizer, &actions).about(Some(sources));
+        let triple = |prompt: &str| {
+            let (prompt, response) = (prompt.to_owned(), "abc".to_owned());
+            LoggedEpisode::Triple(LoggedTriple { id: None, prompt, response, reward: 0.5 })
+        };
+        let found = translator.trajectory(&triple("drei")).unwrap();
+        assert_eq!((found.source, found.start(), found.len()), (Some(SourceId(7)), &ids(&[2])[..], 4));
+        assert_eq!(found.rewards, [0.0, 0.0, 0.0, 0.5]);
+        let unknown = translator.trajectory(&triple("vier")).unwrap_err().to_string();
+        assert!(unknown.contains("\"vier\"") && unknown.contains("1 source"), "{unknown}");
+        let turns = translator.trajectory(&turns(&[("a", true)], &[1.0])).unwrap_err().to_string();
+        assert!(turns.contains("\"prompt\""), "{turns}");
     }
 
     #[test]

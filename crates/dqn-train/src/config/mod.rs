@@ -302,7 +302,8 @@ pub struct InitialParameters {
     #[serde(default)]
     pub checkpoint: SavedCheckpoint,
     /// Leave its head and begin with a random one: the logits of a language model are no values. The heads may then
-    /// differ. Without it a head of the kind `policy` may begin with the logits of one of the kind `scalar`.
+    /// differ. Without it the logits that `imitation` taught a head of the kind `scalar` become the policy of the data where
+    /// this experiment learns one, and a head of the kind `policy` begins with them.
     #[serde(default)]
     pub fresh_head: bool,
 }
@@ -443,7 +444,8 @@ pub enum EpisodeSource {
         #[schemars(range(min = 0.001, max = 1.0))]
         best_fraction: f64,
     },
-    /// A log of episodes, as `dqn-cli data generate` writes it; the run ends after so many updates unless it goes on to
+    /// A log of episodes, as `dqn-cli data generate` and `data sample` write it; in translation, of sentences of the training
+    /// part as prompts, hypotheses and what these were worth. The run ends after so many updates unless it goes on to
     /// play.
     Log {
         /// The file, JSONL; a relative path starts at the experiment file.
@@ -898,7 +900,8 @@ impl ExperimentConfig {
         if kind == "text" && !is_generation && !is_log {
             fault("training.source", found(), "only tasks of free writing have examples that people wrote");
         }
-        let has_text = self.environment.is_game() || matches!(self.environment, EnvironmentConfig::Generation { .. });
+        let has_text = self.environment.is_game()
+            || matches!(self.environment, EnvironmentConfig::Generation { .. } | EnvironmentConfig::Translation(_));
         if kind == "log" && !has_text {
             fault("training.source", found(), "this task has no tokenizer that a log could be read with");
         }

@@ -19,7 +19,7 @@ use super::atomic;
 use crate::error::TrainError;
 
 /// The format this program writes, and the only one it reads.
-pub const CHECKPOINT_FORMAT: u32 = 1;
+pub const CHECKPOINT_FORMAT: u32 = 2;
 
 const MAGIC: [u8; 8] = *b"DQNTEXT\n";
 const HASH_START: usize = 20;
@@ -419,7 +419,7 @@ mod tests {
     fn another_format_is_told_from_damage() {
         let fault = read(&sealed(CHECKPOINT_FORMAT + 1, b"whatever the future holds")).unwrap_err();
         let version = env!("CARGO_PKG_VERSION");
-        assert!(fault.to_string().ends_with(&format!("has format 2; this is version {version}, which reads format 1")));
+        assert!(fault.to_string().ends_with(&format!("has format 3; this is version {version}, which reads format 2")));
     }
 
     #[test]
