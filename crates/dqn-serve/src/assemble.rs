@@ -69,7 +69,8 @@ impl Assembler {
             return Progress::Stopped(self.release(self.held.len()));
         }
         let free = self.text.len() - self.stop_begun();
-        let n_free = self.held.iter().take_while(|held| held.end <= free).count();
+        let n_whole = self.held.len() - usize::from(!self.partial.is_empty());
+        let n_free = self.held.iter().take(n_whole).take_while(|held| held.end <= free).count();
         // Tokens without text wait for one that has some, so that no piece is empty.
         let n_silent = self.held.iter().take(n_free).rev().take_while(|held| held.start == held.end).count();
         Progress::GoesOn(self.release(n_free - n_silent))
@@ -192,8 +193,8 @@ mod tests {
             (&[], &[b"a", b"b"], &["a", "b", ""], false),
             // 你 is e4 bd a0.
             (&[], &[b"\xe4", b"\xbd", b"\xa0!"], &["", "", "你!", ""], false),
-            (&[], &[b"a\xe4", b"b"], &["a", "\u{fffd}b", ""], false),
-            (&[], &[b"a\xe4\xbd"], &["a", "\u{fffd}"], false),
+            (&[], &[b"a\xe4", b"b"], &["", "a\u{fffd}b", ""], false),
+            (&[], &[b"a\xe4\xbd"], &["", "a\u{fffd}"], false),
             (&["END"], &[b"aE", b"N", b"D!"], &["", "", "a"], true),
             (&["END"], &[b"aE", b"N", b"x"], &["", "", "aENx", ""], false),
             (&["ab", "b"], &[b"xa", b"b"], &["", "x"], true),

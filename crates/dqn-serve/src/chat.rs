@@ -1,7 +1,7 @@
 //! From a conversation to the text that a model was trained to continue.
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Serde;
+use minijinja::value::{Kwargs, Serde, Value as JinjaValue};
 use minijinja::{Environment, ErrorKind, context};
 use serde::Serialize;
 use serde_json::Value;
@@ -95,6 +95,7 @@ impl Template {
         environment.add_function("raise_exception", |message: String| -> Result<String, minijinja::Error> {
             Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
         });
+        environment.add_filter("tojson", to_json);
         environment.add_template_owned(TEMPLATE, template.source.clone()).map_err(unreadable)?;
         Ok(Self { environment, bos_token: template.bos_token.clone(), eos_token: template.eos_token.clone() })
     }
@@ -114,6 +115,31 @@ impl Template {
     }
 }
 
+/// The filter of the same name as `transformers` has it: Jinja's own also hides what HTML reads as tags.
+fn to_json(value: &JinjaValue, indent: Option<JinjaValue>, named: Kwargs) -> Result<JinjaValue, minijinja::Error> {
+    let indent = indent.map_or_else(|| named.get("indent"), |indent| Ok(Some(indent)))?;
+    // The text is not ASCII either way that templates ask for it.
+    named.get::<Option<bool>>("ensure_ascii")?;
+    named.assert_all_used()?;
+    let hidden = minijinja::filters::tojson(value, indent, Kwargs::from_iter([] as [(&str, JinjaValue); 0]))?;
+    let hidden = hidden.as_str().unwrap_or_default();
+    let (mut json, mut rest) = (String::with_capacity(hidden.len()), hidden);
+    while let Some(place) = rest.find('\\') {
+        json.push_str(&rest[..place]);
+        let escape = &rest[place..];
+        let shown = HIDDEN.iter().find(|(code, _)| escape.starts_with(code));
+        // Every other escape is kept, with the character it is about, which may be a backslash.
+        let (text, length) = shown.map_or((escape.get(..2).unwrap_or(escape), 2), |(code, shown)| (*shown, code.len()));
+        json.push_str(text);
+        rest = escape.get(length..).unwrap_or_default();
+    }
+    json.push_str(rest);
+    Ok(JinjaValue::from_safe_string(json))
+}
+
+/// What Jinja's filter writes in place of a character.
+const HIDDEN: [(&str, &str); 4] = [("\\u003c", "<"), ("\\u003e", ">"), ("\\u0026", "&"), ("\\u0027", "'")];
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -125,48 +151,41 @@ mod tests {
         Template::new(&ChatTemplate { source: source.to_owned(), bos_token, eos_token })
     }
 
-    /// A template in Llama 2's manner, and what `transformers` 4.57 makes of it (`apply_chat_template`).
-    const LLAMA: &str = "{% if messages[0]['role'] == 'system' %}{% set loop_messages = messages[1:] %}\
-        {% set system_message = messages[0]['content'] %}{% else %}{% set loop_messages = messages %}\
-        {% set system_message = false %}{% endif %}{% for message in loop_messages %}\
-        {% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}\
-        {{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}\
-        {% if loop.index0 == 0 and system_message != false %}\
-        {% set content = '<<SYS>>\\n' + system_message + '\\n<</SYS>>\\n\\n' + message['content'] %}{% else %}\
-        {% set content = message['content'] %}{% endif %}{% if message['role'] == 'user' %}\
-        {{ bos_token + '[INST] ' + content.strip() + ' [/INST]' }}{% elif message['role'] == 'assistant' %}\
-        {{ ' '  + content.strip() + ' ' + eos_token }}{% endif %}{% endfor %}";
-
-    /// In Qwen's manner, with lines of their own for blocks.
-    const CHAT_ML: &str = "{% for message in messages %}\n    {{- '<|im_start|>' + message['role'] + '\\n' + \
-        message['content'] + '<|im_end|>' + '\\n' }}\n{% endfor %}\n{% if add_generation_prompt %}\n    \
-        {{- '<|im_start|>assistant\\n' }}\n{% endif %}\n";
+    /// Made by tests/golden/make_chat.py.
+    const GOLDEN: &str = include_str!("../tests/golden/chat.json");
 
     #[test]
-    fn conversations_become_texts() {
+    fn conversations_become_the_texts_of_jinja() {
+        let golden: Value = serde_json::from_str(GOLDEN).unwrap();
+        let cases = golden["cases"].as_array().unwrap();
+        assert_eq!(cases.len(), 18);
+        for case in cases {
+            let said = messages(Some(case["messages"].clone())).unwrap();
+            let found = template(case["template"].as_str().unwrap()).unwrap().render(&said).ok();
+            assert_eq!(found.as_deref(), case["text"].as_str(), "{}", case["name"]);
+        }
+    }
+
+    #[test]
+    fn messages_are_read() {
         let said = messages(Some(json!([
             {"role": "developer", "content": "Be kind."},
-            {"role": "user", "content": [{"type": "text", "text": " Hello "}, {"type": "text", "text": "there. "}]},
-            {"role": "assistant", "content": "Hi."},
-            {"role": "user", "content": "Go on.", "name": "A"},
-        ])))
-        .unwrap();
-        assert_eq!(
-            template(LLAMA).unwrap().render(&said).unwrap(),
-            "<s>[INST] <<SYS>>\nBe kind.\n<</SYS>>\n\n Hello there. [/INST] Hi. </s><s>[INST] Go on. [/INST]"
-        );
-        assert_eq!(
-            template(CHAT_ML).unwrap().render(&said[1..2]).unwrap(),
-            "<|im_start|>user\n Hello there. <|im_end|>\n<|im_start|>assistant\n"
-        );
-        assert_eq!(template("{{ messages[3].name }}{{ messages[0].name }}").unwrap().render(&said).unwrap(), "A");
+            {"role": "user", "content": [{"type": "text", "text": "Hello "}, {"type": "text", "text": "there."}], "name": "A"},
+        ])));
+        let message = |role: &str, content: &str, name: Option<&str>| Message {
+            role: role.to_owned(),
+            content: content.to_owned(),
+            name: name.map(str::to_owned),
+        };
+        let expected = [message("system", "Be kind.", None), message("user", "Hello there.", Some("A"))];
+        assert_eq!(said.unwrap(), expected);
     }
 
     #[test]
     fn what_a_template_refuses_is_told() {
         let said = messages(Some(json!([{"role": "assistant", "content": "Hi."}]))).unwrap();
-        let refusal = template(LLAMA).unwrap().render(&said).unwrap_err();
-        assert!(refusal.message.contains("roles must alternate"), "{}", refusal.message);
+        let refusal = template("{{ raise_exception('roles must alternate') }}").unwrap().render(&said).unwrap_err();
+        assert_eq!(refusal.message, "the model's chat template refuses the messages: roles must alternate");
         let endless = "{% for i in range(10000) %}{% for j in range(10000) %}{% endfor %}{% endfor %}";
         assert!(template(endless).unwrap().render(&said).is_err());
         assert!(matches!(template("{% for %}"), Err(ServeError::ChatTemplate { .. })));

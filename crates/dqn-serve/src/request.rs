@@ -74,7 +74,7 @@ pub(crate) fn completion(object: Map<String, Value>, card: &ModelCard, limits: &
     }
     let n_tokens = fields.count("max_tokens", 1, limits.max_tokens)?;
     fields.neutral("suffix", |suffix| suffix == "")?;
-    let order = rest(&mut fields, card, limits, n_alternatives, n_tokens)?;
+    let order = rest(&mut fields, card, limits, ("logprobs", n_alternatives), n_tokens)?;
     // The best of as many texts as are asked for are all of them.
     fields.neutral("best_of", |best_of| best_of.as_u64() == Some(order.n as u64))?;
     fields.finish(&HARMLESS)?;
@@ -99,6 +99,7 @@ pub(crate) fn chat(object: Map<String, Value>, card: &ModelCard, limits: &Limits
     if n_alternatives.is_some() && !is_reported {
         return Err(Refusal::field("top_logprobs", "top_logprobs needs logprobs to be true"));
     }
+    let n_reported = is_reported.then(|| n_alternatives.unwrap_or(0));
     let n_tokens = match (
         fields.count("max_tokens", 1, limits.max_tokens)?,
         fields.count("max_completion_tokens", 1, limits.max_tokens)?,
@@ -115,7 +116,7 @@ pub(crate) fn chat(object: Map<String, Value>, card: &ModelCard, limits: &Limits
     fields.neutral("function_call", |choice| choice == "none" || choice == "auto")?;
     fields.neutral("response_format", |format| format["type"] == "text")?;
     fields.neutral("modalities", |modalities| modalities.as_array().is_some_and(|list| list == &["text"]))?;
-    let order = rest(&mut fields, card, limits, is_reported.then(|| n_alternatives.unwrap_or(0)), n_tokens)?;
+    let order = rest(&mut fields, card, limits, ("top_logprobs", n_reported), n_tokens)?;
     fields.finish(&HARMLESS)?;
     fits(Order { prompts: vec![Prompt::Chat(messages)], ..order }, n_tokens.unwrap_or(limits.max_tokens), limits)
 }
@@ -168,13 +169,13 @@ fn rest(
     fields: &mut Fields,
     card: &ModelCard,
     limits: &Limits,
-    n_alternatives: Option<usize>,
+    (name, n_alternatives): (&str, Option<usize>),
     n_tokens: Option<usize>,
 ) -> Result<Order, Refusal> {
     if let Some(n) = n_alternatives.filter(|n| *n > card.max_alternatives) {
         let most = card.max_alternatives;
-        let message = format!("{n} alternatives beside each token are asked for; this model reports at most {most}");
-        return Err(Refusal::field("logprobs", message));
+        let message = format!("{name} asks for {n} alternatives beside each token; this model reports at most {most}");
+        return Err(Refusal::field(name, message));
     }
     let sampling = sampling(fields, card, n_alternatives.unwrap_or(0))?;
     fields.neutral("logit_bias", |bias| bias.as_object().is_some_and(Map::is_empty))?;

@@ -56,6 +56,8 @@ impl Stream {
     /// Makes of an event what is sent.
     fn take(&mut self, event: Event) {
         match event {
+            // An end adds no text; without a report of its token there is nothing to send.
+            Event::Wrote { piece, .. } if piece.text.is_empty() && !self.written.head.has_log_probabilities => {}
             Event::Wrote { choice, piece } => {
                 self.begin(choice);
                 let offset = self.texts[choice].n_characters;

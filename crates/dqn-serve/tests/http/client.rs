@@ -13,28 +13,28 @@ use serde_json::Value;
 use crate::fake::{Fake, Log};
 
 /// Nothing in these tests takes as long where all is well.
-pub const LONG: Duration = Duration::from_secs(20);
+pub(crate) const LONG: Duration = Duration::from_secs(20);
 
 /// A server that runs, and ends when it is dropped.
-pub struct Running {
-    pub address: SocketAddr,
-    pub handle: ShutdownHandle,
-    pub log: Arc<Mutex<Log>>,
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    pub(crate) handle: ShutdownHandle,
+    pub(crate) log: Arc<Mutex<Log>>,
     thread: Option<JoinHandle<Result<(), ServeError>>>,
 }
 
 impl Running {
     /// Waits for the end of the server.
-    pub fn end(mut self) -> Result<(), ServeError> {
+    pub(crate) fn end(mut self) -> Result<(), ServeError> {
         self.thread.take().unwrap().join().unwrap()
     }
 
-    pub fn n_live(&self) -> usize {
+    pub(crate) fn n_live(&self) -> usize {
         self.log.lock().unwrap().n_live
     }
 
     /// Waits until something holds.
-    pub fn wait_until(&self, what: impl Fn(&Log) -> bool) {
+    pub(crate) fn wait_until(&self, what: impl Fn(&Log) -> bool) {
         let begin = Instant::now();
         while !what(&self.log.lock().unwrap()) {
             assert!(begin.elapsed() < LONG, "it never came about: {:?}", self.log.lock().unwrap());
@@ -42,20 +42,20 @@ impl Running {
         }
     }
 
-    pub fn get(&self, path: &str) -> Answer {
+    pub(crate) fn get(&self, path: &str) -> Answer {
         self.send(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))
     }
 
-    pub fn post(&self, path: &str, body: &Value) -> Answer {
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Answer {
         self.post_text(path, &body.to_string())
     }
 
-    pub fn post_text(&self, path: &str, body: &str) -> Answer {
+    pub(crate) fn post_text(&self, path: &str, body: &str) -> Answer {
         self.send(&post(path, body))
     }
 
     /// Sends a request as it is and reads to the end.
-    pub fn send(&self, request: &str) -> Answer {
+    pub(crate) fn send(&self, request: &str) -> Answer {
         let mut stream = self.open(request);
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes).unwrap();
@@ -63,7 +63,7 @@ impl Running {
     }
 
     /// Sends a request as it is.
-    pub fn open(&self, request: &str) -> TcpStream {
+    pub(crate) fn open(&self, request: &str) -> TcpStream {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(LONG)).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
@@ -71,7 +71,7 @@ impl Running {
     }
 
     /// The value of a metric without labels, or with those in its name.
-    pub fn metric(&self, name: &str) -> f64 {
+    pub(crate) fn metric(&self, name: &str) -> f64 {
         let text = self.get("/metrics").body;
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("{name} is not in\n{text}")).parse().unwrap()
@@ -90,7 +90,7 @@ impl Drop for Running {
 }
 
 /// Starts a server at a free port.
-pub fn start(mut config: ServerConfig, engine: Fake) -> Running {
+pub(crate) fn start(mut config: ServerConfig, engine: Fake) -> Running {
     config.bind = SocketAddr::from(([127, 0, 0, 1], 0));
     let log = Arc::clone(&engine.log);
     let server = Server::bind(config, engine).unwrap();
@@ -100,16 +100,16 @@ pub fn start(mut config: ServerConfig, engine: Fake) -> Running {
 }
 
 /// A server with the settings that hold without others.
-pub fn start_plain() -> Running {
+pub(crate) fn start_plain() -> Running {
     start(ServerConfig::default(), Fake::new())
 }
 
-pub fn with_limits(limits: Limits) -> ServerConfig {
+pub(crate) fn with_limits(limits: Limits) -> ServerConfig {
     ServerConfig { limits, ..ServerConfig::default() }
 }
 
 /// A request with a JSON body.
-pub fn post(path: &str, body: &str) -> String {
+pub(crate) fn post(path: &str, body: &str) -> String {
     format!(
         "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
          Content-Length: {}\r\n\r\n{body}",
@@ -119,10 +119,10 @@ pub fn post(path: &str, body: &str) -> String {
 
 /// An answer that was read to its end.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: BTreeMap<String, String>,
-    pub body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: String,
 }
 
 impl Answer {
@@ -143,17 +143,17 @@ impl Answer {
         Self { status, headers, body: String::from_utf8(body).unwrap() }
     }
 
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
     }
 
     /// The data of server-sent events.
-    pub fn events(&self) -> Vec<&str> {
+    pub(crate) fn events(&self) -> Vec<&str> {
         self.body.split("\n\n").filter_map(|event| event.strip_prefix("data: ")).collect()
     }
 
     /// The events as JSON, all but the last, which must say that the stream is done.
-    pub fn parts(&self) -> Vec<Value> {
+    pub(crate) fn parts(&self) -> Vec<Value> {
         assert_eq!((self.status, self.headers["content-type"].as_str()), (200, "text/event-stream"), "{}", self.body);
         let mut events = self.events();
         assert_eq!(events.pop(), Some("[DONE]"), "{}", self.body);
@@ -161,7 +161,7 @@ impl Answer {
     }
 
     /// Status, param and code of an error.
-    pub fn error(&self) -> (u16, Option<String>, Option<String>) {
+    pub(crate) fn error(&self) -> (u16, Option<String>, Option<String>) {
         let error = &self.json()["error"];
         assert!(error["message"].is_string() && error["type"].is_string(), "{}", self.body);
         let word = |name: &str| error[name].as_str().map(str::to_owned);
@@ -183,7 +183,7 @@ fn without_chunks(mut bytes: &[u8]) -> Vec<u8> {
 }
 
 /// The text of one choice of a completion.
-pub fn text(answer: &Answer) -> String {
+pub(crate) fn text(answer: &Answer) -> String {
     assert_eq!(answer.status, 200, "{}", answer.body);
     answer.json()["choices"][0]["text"].as_str().unwrap().to_owned()
 }

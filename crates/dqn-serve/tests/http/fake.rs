@@ -16,15 +16,15 @@ const END_MARK: u8 = b'~';
 
 /// What an engine has done.
 #[derive(Debug, Default)]
-pub struct Log {
+pub(crate) struct Log {
     /// How many texts each step wrote a token of.
-    pub batches: Vec<usize>,
+    pub(crate) batches: Vec<usize>,
     /// The prompts in the order in which they were read.
-    pub admitted: Vec<String>,
+    pub(crate) admitted: Vec<String>,
     /// Texts that have a slot.
-    pub n_live: usize,
+    pub(crate) n_live: usize,
     /// The settings of the last text.
-    pub last: Option<Sampling>,
+    pub(crate) last: Option<Sampling>,
 }
 
 /// An engine that writes its prompt again and again, one byte a step.
@@ -33,13 +33,13 @@ pub struct Log {
 /// - with a temperature above 0 letters are written large or small, as the seed has it;
 /// - with a beta of at least 1 all letters are large;
 /// - `!refuse` in a prompt is refused, `!fail` makes a step fail, `!panic` makes it panic.
-pub struct Fake {
+pub(crate) struct Fake {
     /// What it says of itself.
-    pub card: ModelCard,
+    pub(crate) card: ModelCard,
     /// How long a step takes.
-    pub step_time: Duration,
+    pub(crate) step_time: Duration,
     /// What it has done.
-    pub log: Arc<Mutex<Log>>,
+    pub(crate) log: Arc<Mutex<Log>>,
     live: BTreeMap<Slot, Live>,
 }
 
@@ -50,11 +50,11 @@ struct Live {
 }
 
 /// Bytes as tokens.
-pub struct Bytes;
+pub(crate) struct Bytes;
 
 impl Fake {
     /// An engine with values, a chat template and 8 slots, whose steps take no time.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let card = ModelCard {
             id: "fake".to_owned(),
             created: 1_700_000_000,

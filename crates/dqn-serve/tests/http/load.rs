@@ -31,15 +31,16 @@ fn every_client_gets_its_own_text_and_they_are_written_together() {
             });
         }
     });
+    server.wait_until(|log| log.n_live == 0);
     let log = server.log.lock().unwrap();
-    assert_eq!((log.admitted.len(), log.n_live), (96, 0));
+    assert_eq!(log.admitted.len(), 96);
     // Each text is one byte a step; 8 slots are full most of the time.
     let n_tokens: usize = log.batches.iter().sum();
     assert!(log.batches.iter().filter(|n| **n == 8).count() * 2 > log.batches.len(), "{:?}", log.batches);
     assert!(log.batches.len() * 4 < n_tokens, "{} steps for {n_tokens} tokens", log.batches.len());
     drop(log);
     assert_eq!(server.metric("dqn_generated_tokens_total"), n_tokens as f64);
-    assert_eq!(server.metric("dqn_running_texts"), 0.0);
+    while server.metric("dqn_running_texts") > 0.0 {}
     assert_eq!(server.metric("dqn_first_token_seconds_count"), 96.0);
     assert_eq!(server.metric("dqn_requests_total{route=\"/v1/completions\",status=\"200\"}"), 96.0);
 }

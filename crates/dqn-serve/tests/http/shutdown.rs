@@ -83,5 +83,5 @@ fn a_future_ends_it_too() {
     let config = ServerConfig { bind: "127.0.0.1:0".parse().unwrap(), ..ServerConfig::default() };
     let server = dqn_serve::Server::bind(config, Fake::new()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(server.run(tokio::time::sleep(Duration::from_millis(20)))).unwrap();
+    runtime.block_on(server.run(async { tokio::time::sleep(Duration::from_millis(20)).await })).unwrap();
 }

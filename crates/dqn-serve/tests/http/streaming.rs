@@ -95,8 +95,8 @@ fn what_fails_later_is_told_in_the_stream() {
     let mut engine = Fake::new();
     engine.step_time = std::time::Duration::from_millis(20);
     let server = start(ServerConfig::default(), engine);
+    let asked = json!({"prompt": "long", "max_tokens": 400, "stream": true});
     std::thread::scope(|scope| {
-        let asked = json!({"prompt": "long", "max_tokens": 400, "stream": true});
         let stream = scope.spawn(|| server.post("/v1/completions", &asked));
         server.wait_until(|log| log.batches.len() > 3);
         // A step that fails takes all texts with it.
