@@ -189,7 +189,8 @@ mod tests {
 
     #[test]
     fn a_table_of_tokens_and_pieces() {
-        let table: [(&[&str], &[&[u8]], &[&str], bool); 9] = [
+        type Row<'a> = (&'a [&'a str], &'a [&'a [u8]], &'a [&'a str], bool);
+        let table: [Row<'_>; 9] = [
             (&[], &[b"a", b"b"], &["a", "b", ""], false),
             // 你 is e4 bd a0.
             (&[], &[b"\xe4", b"\xbd", b"\xa0!"], &["", "", "你!", ""], false),

@@ -17,6 +17,8 @@ pub(crate) struct RequestId(pub(crate) String);
 
 /// What is told of a request that no route fits.
 const NO_ROUTE: &str = "other";
+/// Routes that are asked by what watches the server.
+const WATCHED: [&str; 2] = ["/healthz", "/metrics"];
 
 /// Names, counts, times and logs a request.
 pub(crate) async fn observe(State(app): State<App>, mut request: Request, next: Next) -> Response {
@@ -29,7 +31,12 @@ pub(crate) async fn observe(State(app): State<App>, mut request: Request, next: 
     let (status, time) = (response.status(), begin.elapsed());
     app.metrics.requests.with_label_values(&[route.as_str(), status.as_str()]).inc();
     app.metrics.request_seconds.with_label_values(&[route.as_str()]).observe(time.as_secs_f64());
-    tracing::info!(request_id = id.0, %method, route, status = status.as_u16(), ms = time.as_millis() as u64, "answered");
+    let (status, ms) = (status.as_u16(), time.as_millis() as u64);
+    // What machines ask every few seconds would hide everything else.
+    match WATCHED.contains(&route.as_str()) {
+        true => tracing::debug!(request_id = id.0, %method, route, status, ms, "answered"),
+        false => tracing::info!(request_id = id.0, %method, route, status, ms, "answered"),
+    }
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::try_from(id.0) {
         headers.insert("x-request-id", id);

@@ -132,18 +132,20 @@ pub(crate) struct Written {
 impl Written {
     /// The next event; what goes wrong is one as well.
     pub(crate) async fn next(&mut self) -> Event {
-        match tokio::time::timeout_at(self.deadline, self.events.recv()).await {
+        let event = tokio::time::timeout_at(self.deadline, self.events.recv()).await;
+        match event {
+            // What waits for a reader who takes it slowly is given up in time as well, so that it is not kept for long.
+            _ if Instant::now() >= self.deadline => {
+                self.app.metrics.out_of_time.inc();
+                Event::Failed(Refusal::out_of_time(self.app.config.limits.request_time.as_secs_f64()))
+            }
             Ok(Some(event)) => {
                 if let Event::Ended { n_tokens, .. } = &event {
                     self.usage.n_completion += n_tokens;
                 }
                 event
             }
-            Ok(None) => Event::Failed(Refusal::engine_stopped()),
-            Err(_) => {
-                self.app.metrics.out_of_time.inc();
-                Event::Failed(Refusal::out_of_time(self.app.config.limits.request_time.as_secs_f64()))
-            }
+            Ok(None) | Err(_) => Event::Failed(Refusal::engine_stopped()),
         }
     }
 

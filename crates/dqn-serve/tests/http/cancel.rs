@@ -101,3 +101,18 @@ fn a_client_that_takes_nothing_is_cut_off() {
     // One connection is that of the question itself.
     while server.metric("dqn_connections") > 1.0 {}
 }
+
+#[test]
+fn what_is_read_slowly_is_not_kept_for_ever() {
+    let mut engine = Fake::new();
+    engine.card.context_length = 1 << 20;
+    let limits = Limits { max_tokens: 1 << 19, request_time: Duration::from_millis(400), ..Limits::default() };
+    let server = start(with_limits(limits), engine);
+    // Far more than sockets hold, and written before it is read.
+    let asked = json!({"prompt": "0123456789", "max_tokens": 40_000, "stream": true, "logprobs": 2});
+    let stream = server.open(&post("/v1/completions", &asked.to_string()));
+    std::thread::sleep(Duration::from_millis(800));
+    let body = std::io::read_to_string(stream).unwrap();
+    assert!(body.contains("\"code\":\"timeout\"") && !body.contains("\"finish_reason\":\"length\""));
+    assert!(body.contains("data: [DONE]"));
+}

@@ -7,6 +7,7 @@ mod client;
 mod fake;
 mod limits;
 mod load;
+mod log;
 mod refusals;
 mod shutdown;
 mod streaming;
