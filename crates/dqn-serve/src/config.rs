@@ -155,6 +155,14 @@ impl ServerConfig {
                 return Err(setting(name, format!("{found:?}"), "above 0 and at most 30 days"));
             }
         }
+        let is_name = |host: &&String| !host.is_empty() && !host.contains([':', '/', ' ']);
+        if let Some(host) = self.allowed_hosts.iter().find(|host| !is_name(host)) {
+            return Err(setting("allowed_hosts", format!("{host:?}"), "names without scheme and port"));
+        }
+        if let Some(origin) = self.cors_origins.iter().find(|origin| !is_origin(origin)) {
+            let allowed = "origins as browsers name them, such as https://example.org or http://localhost:3000";
+            return Err(setting("cors_origins", format!("{origin:?}"), allowed));
+        }
         let room = limits.running_texts.min(card.n_slots).saturating_add(limits.waiting_texts);
         if limits.texts_per_request > room {
             let allowed = format!("at most {room}, the texts that may run and wait");
@@ -167,6 +175,14 @@ impl ServerConfig {
     pub(crate) fn is_local(&self) -> bool {
         self.bind.ip().to_canonical().is_loopback()
     }
+}
+
+/// Whether this is what a browser sends as Origin: a scheme and a host, without a path.
+fn is_origin(text: &str) -> bool {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    host.is_some_and(|host| {
+        !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_graphic() && !b"/*,".contains(&byte))
+    })
 }
 
 fn setting(name: &'static str, found: String, allowed: &str) -> ServeError {

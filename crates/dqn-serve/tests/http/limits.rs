@@ -51,6 +51,10 @@ fn limits_of_the_server_hold() {
     let head = post("/v1/completions", "").replace("Content-Length: 0", "Transfer-Encoding: chunked");
     let chunk = format!("{head}{:x}\r\n{}\r\n0\r\n\r\n", 5_000, "x".repeat(5_000));
     assert_eq!(server.send(&chunk).status, 413);
+    // One that never ends is given up, long before its time is over.
+    let begin = Instant::now();
+    assert_eq!(server.send(&format!("{head}{:x}\r\n{}", 50_000, "x".repeat(40_000))).status, 413);
+    assert!(begin.elapsed() < Duration::from_secs(5));
     assert_eq!(server.post("/v1/completions", &json!({"prompt": "x~", "max_tokens": 20})).status, 200);
 }
 

@@ -223,8 +223,18 @@ fn unsafe_and_senseless_settings_are_refused() {
             other => panic!("{named}: {:?}", other.map(|server| server.local_addr())),
         }
     }
+    let local = || ServerConfig { bind: "127.0.0.1:0".parse().unwrap(), ..ServerConfig::default() };
+    for origin in ["*", "null", "https://a.example/", "a.example", "https://", "https://é"] {
+        let config = ServerConfig { cors_origins: vec![origin.to_owned()], ..local() };
+        let refused = Server::bind(config, Fake::new());
+        assert!(matches!(refused, Err(ServeError::Setting { name: "cors_origins", .. })), "{origin}");
+    }
+    for host in ["", "a.example:80", "http://a.example"] {
+        let config = ServerConfig { allowed_hosts: vec![host.to_owned()], ..local() };
+        let refused = Server::bind(config, Fake::new());
+        assert!(matches!(refused, Err(ServeError::Setting { name: "allowed_hosts", .. })), "{host}");
+    }
     let mut engine = Fake::new();
     engine.card.chat.as_mut().unwrap().source = "{% if %}".to_owned();
-    let config = ServerConfig { bind: "127.0.0.1:0".parse().unwrap(), ..ServerConfig::default() };
-    assert!(matches!(Server::bind(config, engine), Err(ServeError::ChatTemplate { .. })));
+    assert!(matches!(Server::bind(local(), engine), Err(ServeError::ChatTemplate { .. })));
 }
