@@ -12,7 +12,6 @@ use dqn_serve::{Limits, Server, ServerConfig, Token};
 mod fake;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).init();
     let mut arguments = std::env::args().skip(1);
     let mut config = ServerConfig {
         limits: Limits { read_time: Duration::from_secs(5), ..Limits::default() },

@@ -1,39 +1,58 @@
 //! What is written to the log.
 
-use std::io::Write;
+use std::fmt::{Debug, Write};
 use std::sync::{Arc, Mutex};
 
 use dqn_serve::ServerConfig;
 use serde_json::json;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
 
 use crate::client::start;
 use crate::fake::Fake;
 
+/// Keeps every event of every level as a line.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+struct Lines(Arc<Mutex<String>>);
 
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
+struct Line<'a>(&'a mut String);
+
+impl Visit for Line<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        write!(self.0, " {field}={value:?}").unwrap();
+    }
+}
+
+impl Subscriber for Lines {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
     }
 
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
     }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut lines = self.0.lock().unwrap();
+        event.record(&mut Line(&mut lines));
+        lines.push('\n');
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
 }
 
 #[test]
 fn requests_are_logged_and_texts_only_on_demand() {
     let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    tracing::subscriber::set_global_default(subscriber).unwrap();
-    let log = || String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    tracing::subscriber::set_global_default(lines.clone()).unwrap();
+    let log = || lines.0.lock().unwrap().clone();
     for is_streamed in [false, true] {
         let asked = json!({"prompt": "a diary~", "stream": is_streamed});
         let chat = json!({"messages": [{"role": "user", "content": "a diary~"}], "stream": is_streamed});
