@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::workspace::Workspace;
 
 /// The layer table: each crate with the crates of this workspace it may import. Tests may import more.
-const LAYERS: [(&str, &[&str]); 11] = [
+const LAYERS: [(&str, &[&str]); 12] = [
     ("dqn-text", &[]),
     ("dqn-score", &["dqn-text"]),
     ("dqn-audio", &[]),
@@ -15,6 +15,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("dqn-model", &["dqn-mdp", "dqn-core"]),
     ("dqn-train", &["dqn-text", "dqn-score", "dqn-audio", "dqn-mdp", "dqn-env", "dqn-core", "dqn-model"]),
     ("dqn-report", &["dqn-text", "dqn-score", "dqn-train"]),
+    ("dqn-serve", &[]),
     (
         "dqn-cli",
         &[
@@ -27,6 +28,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
             "dqn-model",
             "dqn-train",
             "dqn-report",
+            "dqn-serve",
         ],
     ),
     ("xtask", &[]),
