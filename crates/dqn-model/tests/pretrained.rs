@@ -72,6 +72,7 @@ fn real_model() -> Option<PathBuf> {
     folder
 }
 
+#[expect(deprecated, reason = "burn-ndarray is one of the backends this project promises")]
 fn devices() -> [(&'static str, Device); 2] {
     [("flex", Device::flex()), ("ndarray", Device::ndarray())]
 }
@@ -201,7 +202,7 @@ fn a_text_does_not_depend_on_its_batch() {
 
 #[test]
 fn a_graph_reaches_every_parameter() {
-    use burn::module::AutodiffModule;
+    use burn::module::Module;
     for name in ["llama", "gpt2", "llama-tied-bf16"] {
         let device = Device::flex().autodiff();
         let lm = CausalLm::load(&folder(name), &device).unwrap();

@@ -48,7 +48,7 @@ enum Texts {
 
 impl CausalLm {
     /// The same model, to read and write with. One that records a graph is made one that does not by
-    /// `burn::module::AutodiffModule::valid` first.
+    /// `burn::module::Module::valid` first.
     ///
     /// Layers are taken over one after the other, so that the parameters are not in memory twice.
     pub fn for_acting(self) -> ActingLm {
