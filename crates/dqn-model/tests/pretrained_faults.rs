@@ -228,6 +228,11 @@ fn an_index_and_its_files_must_agree() {
     check(&change(&|map| drop(map.insert("more".to_owned(), json!(shard)))), &["the tensor \"more\" is not in"]);
     check(&change(&|map| drop(map.insert(norm.to_owned(), json!(shard)))), &["model.norm.weight\" is in", "not in"]);
     check(&change(&Map::clear), &["weight_map lists no tensors"]);
+    let twice = fault("qwen2-sharded", |folder| {
+        let first = "model-00001-of-00004.safetensors";
+        fs::copy(folder.join(first), folder.join(shard)).unwrap();
+    });
+    check(&twice, &["model-00002-of-00004.safetensors is no sound", "is also in", "model-00001-of-00004.safetensors"]);
     let index = |folder: &Path| fs::write(folder.join("model.safetensors.index.json"), "{}").unwrap();
     check(&fault("qwen2-sharded", index), &["missing field `weight_map`"]);
 }

@@ -35,9 +35,9 @@ impl Sizes {
 }
 
 /// A matrix `[inputs, outputs]` and what is added to its products, or nothing.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Weights {
-    panels: std::sync::Arc<Panels>,
+    panels: Panels,
     bias: Vec<f32>,
 }
 
@@ -54,13 +54,12 @@ impl Weights {
             }
         }
         let bias = matrices.iter().filter_map(|(_, bias)| bias.as_deref()).flatten().copied().collect();
-        Self { panels: std::sync::Arc::new(Panels::of(Matrix::new(&all, n_outputs))), bias }
+        Self { panels: Panels::of(Matrix::new(&all, n_outputs)), bias }
     }
 
     /// A table `[outputs, inputs]`, as token vectors are kept.
     pub(crate) fn of_table(table: &[f32], n_inputs: usize) -> Self {
-        let panels = Panels::of_transpose(Matrix::new(table, n_inputs));
-        Self { panels: std::sync::Arc::new(panels), bias: Vec::new() }
+        Self { panels: Panels::of_transpose(Matrix::new(table, n_inputs)), bias: Vec::new() }
     }
 
     /// Products of rows that begin `stride` apart.
@@ -83,7 +82,7 @@ impl Weights {
 }
 
 /// What rows are normalised with; without a bias, no mean is subtracted.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct NormWeights {
     pub(crate) weight: Vec<f32>,
     pub(crate) bias: Option<Vec<f32>>,
@@ -101,7 +100,7 @@ impl NormWeights {
 }
 
 /// The weights of a block.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Layer {
     pub(crate) attention_norm: NormWeights,
     /// Queries, keys and values side by side.
@@ -114,7 +113,7 @@ pub(crate) struct Layer {
 }
 
 /// The weights of a model.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Decoder {
     pub(crate) sizes: Sizes,
     /// By how much each pair of entries of a head turns from place to place; none where positions are learned.

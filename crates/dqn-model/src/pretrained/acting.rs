@@ -43,7 +43,7 @@ pub struct LmState {
 enum Texts {
     #[cfg(feature = "flex")]
     Packed(Vec<fused::Memory>),
-    Plain(KeyValues),
+    Plain(Box<KeyValues>),
 }
 
 impl CausalLm {
@@ -109,7 +109,7 @@ impl ActingLm {
                 let ends = TensorData::new(ends.collect::<Vec<i64>>(), [batch]);
                 let ends = Tensor::<1, Int>::from_data(ends, &self.device);
                 let hidden = hidden.reshape([batch * time, width]).select(0, ends);
-                Ok((LmState { texts: Texts::Plain(cache) }, hidden))
+                Ok((LmState { texts: Texts::Plain(Box::new(cache)) }, hidden))
             }
         }
     }
@@ -279,7 +279,7 @@ impl LmState {
                 };
                 Texts::Packed(rows.iter().map(|&row| take(row)).collect())
             }
-            Texts::Plain(cache) => Texts::Plain(cache.select(rows)),
+            Texts::Plain(cache) => Texts::Plain(Box::new(cache.select(rows))),
         };
         Some(Self { texts })
     }
@@ -295,7 +295,7 @@ impl LmState {
                 memories.extend(others);
                 Texts::Packed(memories)
             }
-            (Texts::Plain(cache), Texts::Plain(other)) => Texts::Plain(cache.join(other)),
+            (Texts::Plain(cache), Texts::Plain(other)) => Texts::Plain(Box::new(cache.join(*other))),
             #[cfg(feature = "flex")]
             _ => panic!("the states are of models on different backends"),
         };

@@ -53,17 +53,18 @@ impl KeyValues {
         let places = Tensor::from_data(TensorData::new(places, [batch, 1]), &device);
         let (place, end) = (self.n_used, self.n_used + 1);
         let mask = self.mask.clone().narrow(1, 0, end).reshape([batch, 1, 1, end]);
+        // Keys and values are handed over and back, so that nobody else holds them while the new ones are written.
+        let mut kept = std::mem::take(&mut self.blocks).into_iter();
         let blocks = &mut self.blocks;
-        let hidden = lm.read(tokens, places, mask, |layer, new| {
-            let kept: Vec<Tensor<4>> = std::mem::take(&mut blocks[layer].to_vec());
-            let mut seen = Vec::with_capacity(2);
-            for (part, (kept, new)) in kept.into_iter().zip(new).enumerate() {
+        let hidden = lm.read(tokens, places, mask, |_, [key, value]| {
+            let [keys, values] = kept.next().expect("every block keeps keys and values");
+            let added = |kept: Tensor<4>, new: Tensor<4>| {
                 let [batch, n_heads, _, head_width] = new.dims();
-                let kept = kept.slice_assign([0..batch, 0..n_heads, place..end, 0..head_width], new);
-                seen.push(kept.clone().narrow(2, 0, end));
-                blocks[layer][part] = kept;
-            }
-            seen.try_into().expect("keys and values are two")
+                kept.slice_assign([0..batch, 0..n_heads, place..end, 0..head_width], new)
+            };
+            let all = [added(keys, key), added(values, value)];
+            blocks.push(all.clone());
+            all.map(|kept| kept.narrow(2, 0, end))
         });
         self.n_used = end;
         self.n_tokens.iter_mut().for_each(|n| *n += 1);

@@ -120,7 +120,7 @@ pub fn read_header(path: &Path, mut file: impl Read, n_file_bytes: u64) -> Resul
     let mut tensors =
         tensors.map(|(name, value)| described(name, value)).collect::<Result<Vec<_>, _>>().map_err(fault)?;
     let n_data = n_left - n_header;
-    tensors.sort_by(|one, other| (one.start, one.n_bytes).cmp(&(other.start, other.n_bytes)));
+    tensors.sort_by_key(|tensor| (tensor.start, tensor.n_bytes));
     check_order(&tensors, n_data).map_err(fault)?;
     tensors.iter_mut().for_each(|tensor| tensor.start += N_PREFIX + n_header);
     Ok(tensors)

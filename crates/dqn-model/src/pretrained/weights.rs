@@ -44,9 +44,7 @@ impl WeightFiles {
         let names = names_in(folder)?;
         let has = |name: &str| names.iter().any(|found| found == name);
         if has(SINGLE) {
-            return Self::of_files(vec![folder.join(SINGLE)], |_, name| {
-                Err(format!("the tensor {name:?} is there twice"))
-            });
+            return Self::of_files(vec![folder.join(SINGLE)]);
         }
         if has(INDEX) {
             return Self::by_index(folder);
@@ -85,9 +83,7 @@ impl WeightFiles {
             }
         }
         let files: Vec<PathBuf> = names.iter().map(|name| folder.join(name)).collect();
-        let found = Self::of_files(files, |other, name| {
-            Err(format!("the tensor {name:?} is there twice, also in {}", other.display()))
-        })?;
+        let found = Self::of_files(files)?;
         for (name, file) in &weight_map {
             match found.tensors.get(name) {
                 None => return Err(fault(format!("the tensor {name:?} is not in {file}, where weight_map has it"))),
@@ -106,10 +102,7 @@ impl WeightFiles {
         }
     }
 
-    fn of_files(
-        files: Vec<PathBuf>,
-        twice: impl Fn(&Path, &str) -> Result<(), String>,
-    ) -> Result<Self, PretrainedError> {
+    fn of_files(files: Vec<PathBuf>) -> Result<Self, PretrainedError> {
         let (mut tensors, mut n_bytes) = (BTreeMap::new(), 0);
         for (index, path) in files.iter().enumerate() {
             let unread = |source| PretrainedError::Read { path: path.clone(), source };
@@ -119,9 +112,9 @@ impl WeightFiles {
             for tensor in read_header(path, file, metadata.len())? {
                 let name = tensor.name.clone();
                 if let Some((other, _)) = tensors.insert(name.clone(), (index, tensor)) {
-                    let fault = |message| PretrainedError::SafeTensors { path: path.clone(), message };
                     let other: &PathBuf = &files[other];
-                    twice(other, &name).map_err(fault)?;
+                    let message = format!("the tensor {name:?} is also in {}", other.display());
+                    return Err(PretrainedError::SafeTensors { path: path.clone(), message });
                 }
             }
         }
