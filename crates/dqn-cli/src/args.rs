@@ -1,5 +1,7 @@
 //! What may stand on the command line.
 
+mod model;
+
 use std::fmt;
 use std::path::PathBuf;
 
@@ -12,6 +14,7 @@ use dqn_train::learning::Threshold;
 use dqn_train::run::checkpoint::Which;
 use serde::Serialize;
 
+pub(crate) use self::model::{Model, ModelExport, ModelGenerate, ModelInspect, ModelStrategy};
 use crate::commands::score::lines::ErrorRate;
 
 /// Deep Q-networks that learn to write.
@@ -58,6 +61,9 @@ pub(crate) enum Command {
     /// Train an n-gram language model, or measure a text with one
     #[command(subcommand)]
     Lm(Lm),
+    /// Show, write with or copy a pretrained language model: a folder with config.json, safetensors and tokenizer.json
+    #[command(subcommand)]
+    Model(Model),
     /// Make a tokenizer, or use one
     #[command(subcommand)]
     Tokenizer(Tokenizer),

@@ -31,6 +31,12 @@ impl Console {
         .context("cannot write to standard output")
     }
 
+    /// Prints a piece of a line at once.
+    pub(crate) fn piece(self, text: &str) -> anyhow::Result<()> {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).context("cannot write to standard output")
+    }
+
     /// Prints a result as JSON on one line.
     pub(crate) fn json(self, value: &impl Serialize) -> anyhow::Result<()> {
         self.result(&serde_json::to_string(value).context("cannot write the result as JSON")?)

@@ -18,6 +18,7 @@ mod lstm;
 mod mlp;
 mod network;
 mod norm;
+pub mod pretrained;
 mod quantile_embedding;
 mod relevance;
 mod source_attention;

@@ -3,10 +3,11 @@
 use std::io;
 use std::path::PathBuf;
 
-use dqn_core::CoreError;
+use dqn_core::{CoreError, SamplingFault};
 use dqn_env::EnvError;
 use dqn_env::log::{LogFault, LogProblem};
 use dqn_mdp::MdpError;
+use dqn_model::pretrained::PretrainedError;
 use dqn_score::ScoreError;
 use dqn_text::TextError;
 use dqn_text::split::Split;
@@ -351,6 +352,31 @@ pub enum TrainError {
         /// Why it cannot be had.
         why: String,
     },
+    /// The folder of a pretrained model, or a text that it is given, cannot be used.
+    #[error(transparent)]
+    Pretrained(#[from] PretrainedError),
+    /// A pretrained model lies beside the tokenizer of another.
+    #[error(
+        "the tokenizer in {} has {n_tokens} tokens, and the model knows {vocab_size} (vocab_size in config.json); it must not \
+         have more", folder.display()
+    )]
+    OtherTokenizer {
+        /// The folder.
+        folder: PathBuf,
+        /// Tokens of the tokenizer.
+        n_tokens: usize,
+        /// Tokens of the model.
+        vocab_size: usize,
+    },
+    /// Settings of the sampling are out of range.
+    #[error(transparent)]
+    Sampling(#[from] SamplingFault),
+    /// A pretrained model does not answer with numbers.
+    #[error("after {n_tokens} tokens the model's answer is not a number for some token; its parameters are damaged")]
+    NoLogits {
+        /// Tokens of the text.
+        n_tokens: usize,
+    },
     /// A fault in a text, a vocabulary or a tokenizer.
     #[error(transparent)]
     Text(#[from] TextError),
@@ -378,6 +404,7 @@ impl TrainError {
     /// Whether what was asked for is wrong (exit code 2), rather than the run having failed (exit code 1).
     pub fn is_request_fault(&self) -> bool {
         match self {
+            TrainError::Pretrained(fault) => fault.is_request_fault(),
             TrainError::Write { .. }
             | TrainError::LogLine { .. }
             | TrainError::Mdp(_)
@@ -419,6 +446,9 @@ impl TrainError {
             | TrainError::UnknownInText { .. }
             | TrainError::NotAnEpisode { .. }
             | TrainError::NotOffered { .. }
+            | TrainError::OtherTokenizer { .. }
+            | TrainError::Sampling(_)
+            | TrainError::NoLogits { .. }
             | TrainError::Text(_)
             | TrainError::Score(_)
             | TrainError::Env(_)
@@ -451,6 +481,9 @@ impl TrainError {
             | TrainError::UnknownBuiltin { .. }
             | TrainError::UnknownInPrompt { .. }
             | TrainError::UnknownInText { .. }
+            | TrainError::Pretrained(_)
+            | TrainError::OtherTokenizer { .. }
+            | TrainError::NoLogits { .. }
             | TrainError::NotAnEpisode { .. } => false,
             TrainError::InvalidConfig { .. }
             | TrainError::Override { .. }
@@ -468,6 +501,7 @@ impl TrainError {
             | TrainError::ScriptedEpisode(_)
             | TrainError::UnknownDelimiter { .. }
             | TrainError::NotOffered { .. }
+            | TrainError::Sampling(_)
             | TrainError::Text(_)
             | TrainError::Score(_)
             | TrainError::Env(_)

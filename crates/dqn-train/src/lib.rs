@@ -20,6 +20,7 @@ pub mod evaluation_metric;
 pub mod experiment;
 pub mod explain;
 pub mod generate;
+pub mod language_model;
 pub mod leaderboard;
 pub mod learning;
 pub mod logs;
@@ -39,6 +40,7 @@ pub mod sweep;
 pub mod text;
 pub mod training;
 mod turn;
+pub mod writing;
 
 pub use candidates::Candidates;
 pub use diagnostics::Diagnostics;

@@ -10,6 +10,7 @@ mod explain;
 mod generate;
 mod leaderboard;
 mod lm;
+mod model;
 mod report;
 pub(crate) mod score;
 mod seeds;
@@ -37,6 +38,7 @@ pub(crate) fn run(command: Option<Command>, console: Console) -> anyhow::Result<
         Command::Transcribe(args) => transcribe::run(&args, console)?,
         Command::Translate(args) => translate::run(&args, console)?,
         Command::Score(args) => score::run(&args, console)?,
+        Command::Model(command) => model::run(&command, console)?,
         Command::Lm(command) => lm::run(&command, console)?,
         Command::Tokenizer(command) => tokenizer::run(&command, console)?,
         Command::Data(command) => data::run(&command, console)?,

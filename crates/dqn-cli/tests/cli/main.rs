@@ -8,6 +8,7 @@ mod explain;
 mod faults;
 mod games;
 mod interrupts;
+mod models;
 mod program;
 mod reports;
 mod runs;

@@ -174,7 +174,7 @@ fn turned(row: &[f32], [cosines, sines]: [&[f32]; 2], scale: f32, turned: &mut [
 
 vectorized! {
     /// What a query gathers from as many keys and values as there are scores, which lie `stride` apart.
-    fn gather(
+    pub(super) fn gather(
         query: &[f32],
         keys: &[f32],
         values: &[f32],

@@ -26,7 +26,7 @@ pub(super) fn means(rows: &[f32], panels: &Panels, bias: &[f32], support: &[f32]
         let shape = [means.len() / n_actions, 1];
         let waiting = vec![0.0; BLOCK * n_waiting];
         let sink = Weigh { bias, support, waiting, means, n_actions };
-        for_each_sum(shape, |row, _| Some(&rows[(part * n_part + row) * n_inputs..][..n_inputs]), panels, sink);
+        for_each_sum(shape, |row, _| Some(&rows[(part * n_part + row) * n_inputs..][..n_inputs]), panels.all(), sink);
     });
     means
 }

@@ -29,6 +29,7 @@
 mod arithmetic;
 mod attention;
 mod convolution;
+mod decoder;
 mod expectation;
 mod gru;
 mod lstm;
@@ -38,6 +39,7 @@ mod operations;
 pub(crate) mod oracle;
 mod product;
 mod recurrence;
+mod shared_product;
 mod source_attention;
 
 use std::sync::Arc;
@@ -46,6 +48,7 @@ use burn::backend::{Dispatch, DispatchDevice};
 use burn::tensor::{Device, Int, Tensor};
 
 pub(crate) use convolution::Taps;
+pub(crate) use decoder::{Decoder, Layer, Memory, NormWeights, Sizes, Weights};
 use operations::{FusedOps, GraphFreeOps};
 use product::{Matrix, Panels};
 

@@ -25,7 +25,7 @@ const GROUP: usize = 4;
 /// Panels of a weight gradient that one step of the inner loop computes.
 const PAIR: usize = 2;
 /// Multiplications below which one thread is faster than several.
-const SERIAL: usize = 1 << 18;
+pub(super) const SERIAL: usize = 1 << 18;
 
 /// Whether `mul_add` is one instruction on the processor that everything is built for.
 const HAS_FUSED: bool = cfg!(target_arch = "aarch64");
@@ -106,6 +106,24 @@ impl Panels {
         self.n_outputs
     }
 
+    /// All panels.
+    pub(super) fn all(&self) -> Stretch<'_> {
+        Stretch { n_inputs: self.n_inputs, values: &self.values }
+    }
+
+    /// Panels `first..first + n`, or those of them that there are.
+    pub(super) fn stretch(&self, first: usize, n: usize) -> Stretch<'_> {
+        let n_panels = self.n_outputs.div_ceil(LANES);
+        let (first, end) = (first.min(n_panels), (first + n).min(n_panels));
+        Stretch { n_inputs: self.n_inputs, values: &self.values[first * self.n_inputs..end * self.n_inputs] }
+    }
+
+    /// Writes one column of the matrix.
+    pub(super) fn column(&self, column: usize, out: &mut [f32]) {
+        let panel = &self.values[column / LANES * self.n_inputs..][..self.n_inputs];
+        out.iter_mut().zip(panel).for_each(|(out, lanes)| *out = lanes[column % LANES]);
+    }
+
     fn fill(n_inputs: usize, n_outputs: usize, fill: impl Fn(usize, &mut [[f32; LANES]]) + Sync) -> Self {
         let mut values = vec![[0.0; LANES]; n_outputs.div_ceil(LANES) * n_inputs];
         let panels = values.chunks_exact_mut(n_inputs).enumerate();
@@ -117,6 +135,13 @@ impl Panels {
         }
         Self { n_inputs, n_outputs, values }
     }
+}
+
+/// Consecutive panels of a matrix.
+#[derive(Clone, Copy)]
+pub(super) struct Stretch<'a> {
+    n_inputs: usize,
+    values: &'a [[f32; LANES]],
 }
 
 /// Writes rows `first..first + LANES` of `matrix` as the columns of `panel`.
@@ -164,14 +189,14 @@ pub(super) fn product<'a>(
 ) {
     let n_rows = out.n_rows;
     let sink = Store { onto, out, n_outputs: panels.n_outputs };
-    for_each_sum([n_rows, n_taps], row, panels, sink);
+    for_each_sum([n_rows, n_taps], row, panels.all(), sink);
 }
 
 /// The column in which each row's product with a matrix, plus `bias`, is largest; the first of several. On this thread.
 pub(super) fn argmax<'a>(row: impl Fn(usize) -> &'a [f32], panels: &Panels, bias: &[f32], best: &mut [i64]) {
     let mut leaders = vec![Leaders { values: [f32::NEG_INFINITY; LANES], columns: [0; LANES] }; best.len()];
     let sink = Compare { leaders: &mut leaders, bias };
-    for_each_sum([best.len(), 1], |index, _| Some(row(index)), panels, sink);
+    for_each_sum([best.len(), 1], |index, _| Some(row(index)), panels.all(), sink);
     for (best, leaders) in best.iter_mut().zip(&leaders) {
         *best = leaders.first_best();
     }
@@ -257,7 +282,7 @@ impl Leaders {
 pub(super) fn for_each_sum<'a>(
     shape: [usize; 2],
     row: impl Fn(usize, usize) -> Option<&'a [f32]>,
-    panels: &Panels,
+    panels: Stretch<'_>,
     sink: impl Sink,
 ) {
     #[cfg(target_arch = "x86_64")]
@@ -266,7 +291,7 @@ pub(super) fn for_each_sum<'a>(
         fn widest<'a>(
             shape: [usize; 2],
             row: impl Fn(usize, usize) -> Option<&'a [f32]>,
-            panels: &Panels,
+            panels: Stretch<'_>,
             sink: impl Sink,
         ) {
             for_each_sum_of::<true, 2, _>(shape, row, panels, sink);
@@ -275,7 +300,7 @@ pub(super) fn for_each_sum<'a>(
         fn wide<'a>(
             shape: [usize; 2],
             row: impl Fn(usize, usize) -> Option<&'a [f32]>,
-            panels: &Panels,
+            panels: Stretch<'_>,
             sink: impl Sink,
         ) {
             for_each_sum_of::<true, 1, _>(shape, row, panels, sink);
@@ -298,7 +323,7 @@ pub(super) fn for_each_sum<'a>(
 fn for_each_sum_of<'a, const FUSED: bool, const PANELS: usize, S: Sink>(
     [n_rows, n_taps]: [usize; 2],
     row: impl Fn(usize, usize) -> Option<&'a [f32]>,
-    panels: &Panels,
+    panels: Stretch<'_>,
     mut sink: S,
 ) {
     let n_inputs = panels.n_inputs / n_taps;

@@ -5,6 +5,8 @@
 mod bpe;
 mod char;
 mod line;
+mod pretrained;
+mod stream;
 mod word;
 
 use std::collections::{HashMap, HashSet};
@@ -18,6 +20,8 @@ use serde::{Deserialize, Serialize};
 pub use self::bpe::BpeTokenizer;
 pub use self::char::CharTokenizer;
 pub use self::line::LineTokenizer;
+pub use self::pretrained::PretrainedTokenizer;
+pub use self::stream::{Detokenizer, StopStrings};
 pub use self::word::{ChineseWords, WordTokenizer};
 use crate::{Special, TextError, TokenId, Vocab};
 
