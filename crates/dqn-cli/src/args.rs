@@ -1,6 +1,7 @@
 //! What may stand on the command line.
 
 mod model;
+mod serve;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use dqn_train::run::checkpoint::Which;
 use serde::Serialize;
 
 pub(crate) use self::model::{Model, ModelExport, ModelGenerate, ModelInspect, ModelStrategy};
+pub(crate) use self::serve::Serve;
 use crate::commands::score::lines::ErrorRate;
 
 /// Deep Q-networks that learn to write.
@@ -64,6 +66,8 @@ pub(crate) enum Command {
     /// Show, write with or copy a pretrained language model: a folder with config.json, safetensors and tokenizer.json
     #[command(subcommand)]
     Model(Model),
+    /// Let programs and people write with a pretrained language model: a server in the manner of OpenAI, and a page
+    Serve(Serve),
     /// Make a tokenizer, or use one
     #[command(subcommand)]
     Tokenizer(Tokenizer),

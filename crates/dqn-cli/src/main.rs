@@ -14,6 +14,7 @@ mod logging;
 mod parallel_runs;
 mod progress;
 mod saved_run;
+mod serve;
 mod summary;
 mod table;
 mod watch;

@@ -368,6 +368,14 @@ pub enum TrainError {
         /// Tokens of the model.
         vocab_size: usize,
     },
+    /// A chat template cannot be read.
+    #[error("the chat template in {} cannot be read: {message}", path.display())]
+    ChatTemplate {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
     /// Settings of the sampling are out of range.
     #[error(transparent)]
     Sampling(#[from] SamplingFault),
@@ -447,6 +455,7 @@ impl TrainError {
             | TrainError::NotAnEpisode { .. }
             | TrainError::NotOffered { .. }
             | TrainError::OtherTokenizer { .. }
+            | TrainError::ChatTemplate { .. }
             | TrainError::Sampling(_)
             | TrainError::NoLogits { .. }
             | TrainError::Text(_)
@@ -483,6 +492,7 @@ impl TrainError {
             | TrainError::UnknownInText { .. }
             | TrainError::Pretrained(_)
             | TrainError::OtherTokenizer { .. }
+            | TrainError::ChatTemplate { .. }
             | TrainError::NoLogits { .. }
             | TrainError::NotAnEpisode { .. } => false,
             TrainError::InvalidConfig { .. }

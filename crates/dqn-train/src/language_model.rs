@@ -1,5 +1,6 @@
 //! A pretrained language model with its tokenizer, from a folder.
 
+use std::fs;
 use std::path::Path;
 
 use burn::tensor::Device;
@@ -7,6 +8,7 @@ use dqn_model::pretrained::{ActingLm, CausalLm, ModelConfig, PretrainedFiles, We
 use dqn_text::TokenId;
 use dqn_text::tokenizer::PretrainedTokenizer;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::TrainError;
 
@@ -147,5 +149,34 @@ impl LanguageModel {
             return Err(dqn_model::pretrained::PretrainedError::NoTokens.into());
         }
         Ok(tokens)
+    }
+}
+
+/// The Jinja template that makes a text of a conversation, where a folder has one: `chat_template.jinja`, or `chat_template`
+/// in `tokenizer_config.json`, of several there the one that is called `default`.
+///
+/// # Errors
+/// [`TrainError::ChatTemplate`] when a file cannot be read or holds something else.
+pub fn chat_template(folder: &Path) -> Result<Option<String>, TrainError> {
+    let (file, settings) = (folder.join("chat_template.jinja"), folder.join("tokenizer_config.json"));
+    let fault = |path: &Path, message: String| TrainError::ChatTemplate { path: path.to_owned(), message };
+    if file.is_file() {
+        return fs::read_to_string(&file).map(Some).map_err(|error| fault(&file, error.to_string()));
+    }
+    if !settings.is_file() {
+        return Ok(None);
+    }
+    let text = fs::read_to_string(&settings).map_err(|error| fault(&settings, error.to_string()))?;
+    let found: Value = serde_json::from_str(&text).map_err(|error| fault(&settings, error.to_string()))?;
+    match &found["chat_template"] {
+        Value::Null => Ok(None),
+        Value::String(template) => Ok(Some(template.clone())),
+        Value::Array(named) => {
+            let usual = named.iter().find(|template| template["name"] == "default");
+            let usual = usual.and_then(|template| template["template"].as_str());
+            let missing = || fault(&settings, "none of its chat templates is called default".to_owned());
+            usual.map(|template| Some(template.to_owned())).ok_or_else(missing)
+        }
+        other => Err(fault(&settings, format!("chat_template is {other}; it must be a text or a list of named ones"))),
     }
 }

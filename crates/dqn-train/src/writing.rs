@@ -11,6 +11,7 @@ use dqn_mdp::Seed;
 use dqn_model::pretrained::LmState;
 use dqn_text::TokenId;
 use dqn_text::tokenizer::{Detokenizer, StopStrings};
+use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
@@ -33,6 +34,12 @@ pub struct WriteRequest {
     pub stop: Vec<String>,
     /// Where its draws come from: the same seed writes the same text.
     pub seed: Seed,
+}
+
+/// Where the draws of a text come from that is one of several: the copy `copy` of what follows the prompt `line`, both
+/// counted from 0, of a request with the seed `seed`.
+pub fn seed_of(seed: u64, line: usize, copy: usize) -> Seed {
+    Seed(Seed(seed).stream(&format!("prompt {line} text {copy}")).random())
 }
 
 /// Why a text ended.

@@ -99,7 +99,7 @@ pub(crate) enum ModelStrategy {
     Boltzmann,
 }
 
-fn share(text: &str) -> Result<f64, String> {
+pub(super) fn share(text: &str) -> Result<f64, String> {
     let share = text.parse().ok().filter(|&share: &f64| share > 0.0 && share <= 1.0);
     share.ok_or_else(|| "it must be a number above 0 and at most 1".to_owned())
 }

@@ -14,6 +14,7 @@ mod model;
 mod report;
 pub(crate) mod score;
 mod seeds;
+mod serve;
 mod stages;
 mod sweep;
 mod tokenizer;
@@ -39,6 +40,7 @@ pub(crate) fn run(command: Option<Command>, console: Console) -> anyhow::Result<
         Command::Translate(args) => translate::run(&args, console)?,
         Command::Score(args) => score::run(&args, console)?,
         Command::Model(command) => model::run(&command, console)?,
+        Command::Serve(args) => serve::run(&args, console)?,
         Command::Lm(command) => lm::run(&command, console)?,
         Command::Tokenizer(command) => tokenizer::run(&command, console)?,
         Command::Data(command) => data::run(&command, console)?,

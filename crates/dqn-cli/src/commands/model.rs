@@ -3,11 +3,9 @@
 use std::time::{Duration, Instant};
 
 use dqn_core::Sampling;
-use dqn_mdp::Seed;
 use dqn_mdp::TokenId;
 use dqn_train::language_model::{Inspection, LanguageModel, LanguageModelFiles, NamedToken};
-use dqn_train::writing::{Ending, Piece, WriteRequest, Writer};
-use rand::RngExt;
+use dqn_train::writing::{Ending, Piece, WriteRequest, Writer, seed_of};
 use serde::Serialize;
 
 use crate::args::{Model, ModelExport, ModelGenerate, ModelInspect, ModelStrategy};
@@ -220,13 +218,12 @@ fn requests(
             return Err(if args.file.is_some() { error.context(format!("line {}", line + 1)) } else { error });
         }
         for copy in 0..args.n {
-            let mut rng = Seed(args.seed).stream(&format!("prompt {line} text {copy}"));
             requests.push(WriteRequest {
                 prompt: tokens.clone(),
                 n_tokens: args.n_tokens,
                 sampling,
                 stop: args.stop.clone(),
-                seed: Seed(rng.random()),
+                seed: seed_of(args.seed, line, copy),
             });
         }
     }
