@@ -26,6 +26,11 @@ pub enum Bootstrap {
         /// Reward of a nat of entropy, in units of reward.
         #[schemars(range(min = 1e-6))]
         temperature: f64,
+        /// Add `temperature * log prior(a)` to the reward of every action, of the policy in `[prior]`. The best policy is then
+        /// that of KL control, `prior(a) exp(Q / temperature)`, but is all in the network, which may begin as a copy of the
+        /// prior (`network.head` of the kind `policy`) and needs none to act.
+        #[serde(default)]
+        rewards_prior: bool,
     },
 }
 
@@ -33,13 +38,18 @@ impl Bootstrap {
     /// The temperature of a soft value.
     pub fn temperature(&self) -> Option<f64> {
         match *self {
-            Bootstrap::Kl { temperature } | Bootstrap::Soft { temperature } => Some(temperature),
+            Bootstrap::Kl { temperature } | Bootstrap::Soft { temperature, .. } => Some(temperature),
             Bootstrap::Max {} | Bootstrap::Double {} => None,
         }
     }
 
-    /// Whether the values need the prior's log-probabilities.
+    /// Whether updates need the prior's log-probabilities.
     pub fn needs_prior(&self) -> bool {
+        self.weighs_prior() || matches!(self, Bootstrap::Soft { rewards_prior: true, .. })
+    }
+
+    /// Whether the value of a state weighs its actions by the prior.
+    pub fn weighs_prior(&self) -> bool {
         matches!(self, Bootstrap::Kl { .. })
     }
 }
@@ -49,7 +59,7 @@ impl Bootstrap {
 pub struct StateValues {
     /// Values of the target network, or of any that is to be its own judge: `[batch, states, actions]`.
     pub q: Tensor<3>,
-    /// The prior's log-probabilities, where [`Bootstrap::needs_prior`]: `[batch, states, actions]`.
+    /// The prior's log-probabilities, where [`Bootstrap::weighs_prior`]: `[batch, states, actions]`.
     pub log_prior: Option<Tensor<3>>,
     /// 0 for allowed actions, a very small number for others: `[batch, states, actions]`.
     pub mask: Option<Tensor<3>>,

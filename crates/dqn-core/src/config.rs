@@ -304,7 +304,7 @@ mod tests {
         let base = DqnConfig::default;
         check(implicit, base(), &[]);
         check(implicit, DqnConfig { value_rescaling: Some(1e-3), n_step: 3, ..base() }, &[]);
-        let soft = Bootstrap::Soft { temperature: 0.1 };
+        let soft = Bootstrap::Soft { temperature: 0.1, rewards_prior: false };
         check(implicit, DqnConfig { bootstrap: soft, ..base() }, &["learner.bootstrap"]);
         check(implicit, DqnConfig { objective: Objective::Imitation {}, ..base() }, &["learner.objective"]);
         check(implicit, DqnConfig { lambda: Some(0.5), ..base() }, &["learner.lambda"]);

@@ -188,7 +188,7 @@ impl<N: QNetwork> DqnLearner<N> {
     fn target_states(&self, batch: &DeviceBatch) -> StateValues {
         StateValues {
             q: self.target.q_values(self.target.features(&batch.input)),
-            log_prior: batch.log_prior.clone(),
+            log_prior: batch.log_prior.clone().filter(|_| self.config.bootstrap.weighs_prior()),
             mask: batch.mask.clone(),
         }
     }
@@ -196,7 +196,7 @@ impl<N: QNetwork> DqnLearner<N> {
     /// The online network's own view, with its graph, of the states that `features` are of, the first of each window.
     fn online_states(&self, batch: &DeviceBatch, features: Tensor<3>) -> StateValues {
         let n_states = features.dims()[1];
-        let log_prior = batch.log_prior.as_ref();
+        let log_prior = batch.log_prior.as_ref().filter(|_| self.config.bootstrap.weighs_prior());
         let log_prior = log_prior.map(|part| Tensor::from_inner(part.clone().narrow(1, 0, n_states)));
         let mask = self.lifted_mask(batch, n_states);
         StateValues { q: self.online.q_values(features), log_prior, mask }
@@ -212,7 +212,8 @@ impl<N: QNetwork> DqnLearner<N> {
         temperature: f64,
     ) -> (Option<Tensor<2>>, Option<Tensor<2>>) {
         let needs_later = self.config.n_step > 1 || self.config.lambda.is_some();
-        if self.config.munchausen.is_none() && !needs_later {
+        let prior_rewards = self.prior_rewards(batch);
+        if self.config.munchausen.is_none() && prior_rewards.is_none() && !needs_later {
             return (None, None);
         }
         let gathered =
@@ -226,7 +227,19 @@ impl<N: QNetwork> DqnLearner<N> {
             };
             log_policy.clamp(floor, 0.0).mul_scalar(alpha)
         });
+        let own = match (own, prior_rewards) {
+            (Some(own), Some(prior)) => Some(own + prior),
+            (own, prior) => own.or(prior),
+        };
         (own, needs_later.then(|| log_ratio.neg()))
+    }
+
+    /// What the prior adds to the reward of the action taken in each state, where it does: `[batch, states]`.
+    fn prior_rewards(&self, batch: &DeviceBatch) -> Option<Tensor<2>> {
+        let Bootstrap::Soft { temperature, rewards_prior: true } = self.config.bootstrap else { return None };
+        let log_prior = batch.log_prior.clone().expect("a batch for rewards of the prior has its log-probabilities");
+        let taken = log_prior.gather(2, batch.state_actions.clone().unsqueeze_dim(2)).squeeze_dim::<2>(2);
+        Some(taken.mul_scalar(temperature))
     }
 
     /// Penalty and error of every step under the objective, with their graph, in update number `update`.
@@ -349,10 +362,14 @@ impl<N: QNetwork> DqnLearner<N> {
         let actions = batch.actions.clone().unsqueeze_dim::<3>(2);
         let target_taken = target.q.narrow(1, 0, n_steps).gather(2, actions).squeeze_dim::<2>(2);
         let states = Tensor::from_inner(batch.bootstrap_states.clone());
+        let rewards = match self.prior_rewards(batch) {
+            Some(prior) => batch.returns.clone() + prior.narrow(1, 0, n_steps),
+            None => batch.returns.clone(),
+        };
         let error = |advantages: Tensor<2>, values: Tensor<2>| {
             let path = Path {
                 advantages,
-                rewards: Tensor::from_inner(batch.returns.clone()),
+                rewards: Tensor::from_inner(rewards.clone()),
                 discounts: Tensor::from_inner(batch.discounts.clone()),
                 values: at_steps(&values),
                 next_values: values.gather(1, states.clone()),

@@ -1,6 +1,7 @@
 //! Heads: from the features of a state to the values of its actions.
 
 use burn::module::{Module, Param};
+use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor, TensorData};
 use dqn_core::Distribution;
 use dqn_mdp::Seed;
@@ -35,6 +36,19 @@ pub enum HeadConfig {
         #[schemars(range(min = 0.0, max = 10.0))]
         init_deviation: f64,
     },
+    /// The value of the state plus the scaled log-probability of each action, for soft values: the head is a policy
+    /// `softmax(f(s) . w_a + b_a)` with a value of the state beside it, and what an update changes is that policy (Schulman et
+    /// al. 2017, eq. 27). The value sends no gradient to the torso. The head may begin as a language model: see
+    /// `training.initial`.
+    Policy {
+        /// The temperature of the soft values, in units of reward; that of `learner.bootstrap`.
+        #[schemars(range(min = 1e-6))]
+        temperature: f64,
+        /// Standard deviation of the initial weights.
+        #[serde(default = "default_init_deviation")]
+        #[schemars(range(min = 0.0, max = 10.0))]
+        init_deviation: f64,
+    },
     /// The product of the features of the state with those of the action's text (He et al. 2016): actions share what is
     /// learned through their words.
     Relevance(RelevanceConfig),
@@ -54,6 +68,7 @@ impl HeadConfig {
         match *self {
             HeadConfig::Scalar { init_deviation }
             | HeadConfig::Dueling { init_deviation }
+            | HeadConfig::Policy { init_deviation, .. }
             | HeadConfig::Tied { init_deviation } => init_deviation,
             HeadConfig::Relevance(config) => config.init_deviation,
         }
@@ -78,6 +93,9 @@ pub struct Head {
     noise_scale: Option<NoiseScale>,
     #[module(skip)]
     distribution: Distribution,
+    /// Where the head is a policy, what a nat of its log-probability is worth.
+    #[module(skip)]
+    temperature: Option<f64>,
     #[module(skip)]
     noise: Option<Noise>,
     /// The values of all actions as one linear layer, in a head that only acts.
@@ -142,19 +160,24 @@ impl Head {
         init: &mut Init<'_, R>,
     ) -> Self {
         let deviation = config.init_deviation() as f32;
-        let is_dueling = matches!(config, HeadConfig::Dueling { .. });
+        let (has_state_value, temperature) = match config {
+            HeadConfig::Dueling { .. } => (true, None),
+            HeadConfig::Policy { temperature, .. } => (true, Some(temperature)),
+            HeadConfig::Scalar { .. } | HeadConfig::Relevance(_) | HeadConfig::Tied { .. } => (false, None),
+        };
         let n_atoms = distribution.n_atoms();
         let n_rows = n_actions * n_atoms;
         Self {
             weight: init.normal([n_rows, width], deviation),
             bias: init.zeros(n_rows),
-            state_value: is_dueling
+            state_value: has_state_value
                 .then(|| StateValue { weight: init.normal([width, n_atoms], deviation), bias: init.zeros(n_atoms) }),
             noise_scale: noise.map(|scale| {
                 let scale = (scale / (width as f64).sqrt()) as f32;
                 NoiseScale { weight: init.constant([n_rows, width], scale), bias: init.vector(vec![scale; n_rows]) }
             }),
             distribution,
+            temperature,
             noise: None,
             #[cfg(feature = "flex")]
             packed: None,
@@ -180,7 +203,9 @@ impl Head {
             Some(parameters) => (parameters, true),
             None => (self.parameters(), false),
         };
-        let (Some(state), (weight, bias)) = (&self.state_value, parameters.clone()) else { return parameters };
+        // The log-probabilities of a policy are no linear layer; its logits are.
+        let state = self.state_value.as_ref().filter(|_| self.temperature.is_none());
+        let (Some(state), (weight, bias)) = (state, parameters.clone()) else { return parameters };
         let [n_outputs, width] = weight.dims();
         let n_actions = self.n_actions();
         let (weight, bias) = (
@@ -238,6 +263,7 @@ impl Head {
     /// ```text
     /// scalar:   Q(s, a) = f(s) . w_a + b_a
     /// dueling:  Q(s, a) = V(s) + A(s, a) - mean_a' A(s, a'),   A as above
+    /// policy:   Q(s, a) = V(s) + temperature log softmax_a(f(s) . w_a + b_a)
     /// ```
     ///
     /// with one such formula for each atom.
@@ -253,7 +279,10 @@ impl Head {
                     let support = Distribution::support(low, high, n_atoms, &features.device());
                     fused::expectation(features, weight, bias, support)
                 }
-                _ => fused::packed_linear(features, weight, bias, Activation::Identity),
+                _ => {
+                    let answers = fused::packed_linear(features.clone(), weight, bias, Activation::Identity);
+                    self.as_policy(features, answers)
+                }
             };
         }
         let (weight, bias) = self.parameters();
@@ -269,10 +298,31 @@ impl Head {
             return self.distribution.mean(logits).squeeze_dim(2);
         };
         let values = features.clone().matmul(means.transpose()) + mean_bias.unsqueeze();
+        if self.temperature.is_some() {
+            return self.as_policy(features, values);
+        }
         match self.baseline(features, weight, bias) {
             Some(baseline) => values + baseline.mean_dim(1),
             None => values,
         }
+    }
+
+    /// The values of a head that is a policy, from its logits; the answers of any other as they are: `[rows, actions]`.
+    fn as_policy(&self, features: Tensor<2>, answers: Tensor<2>) -> Tensor<2> {
+        match (self.temperature, &self.state_value) {
+            (Some(temperature), Some(state_value)) => {
+                // Errors of values are as large as returns, those of log-probabilities by the temperature smaller: the torso
+                // learns from the policy, and the value reads what it learns.
+                let value = state_value.forward(features.detach());
+                log_softmax(answers, 1).mul_scalar(temperature) + value
+            }
+            _ => answers,
+        }
+    }
+
+    /// The head of a policy with the logits of `other`, whose values are logits, and its own value of the state.
+    pub(crate) fn with_logits_of(self, other: Self) -> Self {
+        Self { weight: other.weight, bias: other.bias, ..self }
     }
 
     /// Weights and bias whose linear answer is the mean of the atoms, `[actions, width]` and `[actions]`, or none where the
@@ -326,6 +376,9 @@ impl Head {
     pub fn atoms_taken(&self, features: Tensor<2>, actions: Tensor<1, Int>) -> Tensor<2> {
         let (n_actions, n_atoms) = (self.n_actions(), self.distribution.n_atoms());
         let [n_rows, width] = features.dims();
+        if self.temperature.is_some() {
+            return self.q_values(features).gather(1, actions.unsqueeze_dim(1));
+        }
         let (weight, bias) = self.parameters();
         let rows = weight.clone().reshape([n_actions, n_atoms * width]).select(0, actions.clone());
         let products = features.clone().unsqueeze_dim::<3>(1) * rows.reshape([n_rows, n_atoms, width]);
@@ -386,10 +439,46 @@ mod tests {
     }
 
     #[test]
+    fn the_soft_value_of_a_policy_is_its_state_value_which_moves_no_features() {
+        let device = Device::flex().autodiff();
+        let mut init = Init { rng: &mut Seed(5).stream("init"), device: &device };
+        let policy = HeadConfig::Policy { temperature: 0.5, init_deviation: 0.5 };
+        let head = Head::new(policy, Distribution::Mean, None, [4, 7], &mut init);
+        let features = Tensor::<2>::from_data([[1.0, -2.0, 0.5, 3.0], [0.0, 1.0, 1.0, -1.0]], &device).require_grad();
+        let value = head.state_value.as_ref().unwrap().forward(features.clone());
+        let soft = head.q_values(features.clone()).div_scalar(0.5).exp().sum_dim(1).log().mul_scalar(0.5);
+        let difference: f32 = (soft.clone() - value).abs().max().into_scalar();
+        assert!(difference < 1e-6, "differs by {difference}");
+        let gradients = soft.sum().backward();
+        let slope = features.grad(&gradients).map_or(0.0, |slope| slope.abs().max().into_scalar::<f32>());
+        assert!(slope < 1e-6, "the features follow the value by {slope}");
+        let weight = head.state_value.as_ref().unwrap().weight.grad(&gradients).unwrap();
+        assert!(weight.abs().max().into_scalar::<f32>() > 0.1, "and the value itself stays");
+    }
+
+    #[test]
+    fn a_policy_takes_the_logits_of_another_head() {
+        let device = Device::flex();
+        let mut init = Init { rng: &mut Seed(5).stream("init"), device: &device };
+        let mut head = |config| Head::new(config, Distribution::Mean, None, [4, 7], &mut init);
+        let logits = head(HeadConfig::Scalar { init_deviation: 1.0 });
+        let policy = head(HeadConfig::Policy { temperature: 0.5, init_deviation: 0.01 });
+        let features = Tensor::<2>::from_data([[1.0, -2.0, 0.5, 3.0]], &device);
+        let expected = log_softmax(logits.q_values(features.clone()), 1);
+        let found = log_softmax(policy.with_logits_of(logits).q_values(features).div_scalar(0.5), 1);
+        assert!((found - expected).abs().max().into_scalar::<f32>() < 1e-6);
+    }
+
+    #[test]
     fn one_layer_says_what_the_parts_of_the_head_say() {
         let categorical = Distribution::Categorical { low: -1.0, high: 2.0, n_atoms: 19 };
         for distribution in [Distribution::Mean, categorical, Distribution::Quantile { n_quantiles: 5 }] {
-            for head in [HeadConfig::Scalar { init_deviation: 1.5 }, HeadConfig::Dueling { init_deviation: 1.5 }] {
+            let policy = HeadConfig::Policy { temperature: 0.5, init_deviation: 1.5 };
+            let dueling = HeadConfig::Dueling { init_deviation: 1.5 };
+            for head in [HeadConfig::Scalar { init_deviation: 1.5 }, dueling, policy] {
+                if matches!(head, HeadConfig::Policy { .. }) && distribution != Distribution::Mean {
+                    continue;
+                }
                 let values = |device: Device, acts: bool| -> [Vec<f32>; 2] {
                     let mut init = Init { rng: &mut Seed(5).stream("init"), device: &device };
                     let head = Head::new(head, distribution, Some(0.5), [4, 7], &mut init).with_noise(Some(Seed(3)));

@@ -122,7 +122,7 @@ impl NetworkConfig {
             HeadConfig::Tied { init_deviation } => {
                 ActionValues::Tied(Tied::new(*init_deviation, [self.embedding_width, width], actions, init))
             }
-            HeadConfig::Scalar { .. } | HeadConfig::Dueling { .. } => {
+            HeadConfig::Scalar { .. } | HeadConfig::Dueling { .. } | HeadConfig::Policy { .. } => {
                 ActionValues::Linear(Head::new(self.head, self.distribution, self.noise, [width, actions.len()], init))
             }
         }
@@ -217,6 +217,19 @@ impl TextQNetwork {
             quantiles: other.quantiles,
             ..self
         }
+    }
+
+    /// This network, whose head is a policy, with all of `other`, whose values are logits: the policy is that of `other` then,
+    /// and only the value of a state stays this network's.
+    pub fn with_policy_of(self, other: Self) -> Self {
+        let values = match (self.values, other.values) {
+            (ActionValues::Linear(own), ActionValues::Linear(logits)) => {
+                ActionValues::Linear(own.with_logits_of(logits))
+            }
+            (own, _) => own,
+        };
+        Self { values, second: self.second, state_value: self.state_value, policy: self.policy, ..other }
+            .map(&mut NumberParameters { next: 1 })
     }
 
     /// For each block of a Transformer what each place attends to: `[batch, heads, time, time]`; nothing for other torsos.
@@ -573,13 +586,14 @@ mod tests {
         ]
     }
 
-    fn heads() -> [HeadConfig; 5] {
+    fn heads() -> [HeadConfig; 6] {
         [
             HeadConfig::Scalar { init_deviation: 0.5 },
             HeadConfig::Dueling { init_deviation: 0.5 },
             HeadConfig::Relevance(RelevanceConfig { width: 5, init_deviation: 0.5, ..RelevanceConfig::default() }),
             HeadConfig::Tied { init_deviation: 0.5 },
             HeadConfig::Relevance(RelevanceConfig { encoder: ActionEncoder::Mlp, width: 5, init_deviation: 0.5 }),
+            HeadConfig::Policy { temperature: 0.5, init_deviation: 0.5 },
         ]
     }
 

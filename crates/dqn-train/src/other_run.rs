@@ -9,7 +9,7 @@ use burn::tensor::activation::log_softmax;
 use dqn_core::batch::FORBIDDEN;
 use dqn_core::{CoreError, Prior, QNetwork, StateEncoder, learner};
 use dqn_mdp::{ActionTable, Sources, StateRef};
-use dqn_model::{NetworkConfig, TextQNetwork};
+use dqn_model::{HeadConfig, NetworkConfig, TextQNetwork};
 use dqn_text::Vocab;
 
 use crate::TrainError;
@@ -87,10 +87,12 @@ impl OtherRun {
         initial: &InitialParameters,
     ) -> Result<TextQNetwork, TrainError> {
         let fault = |source| TrainError::OtherNetwork { run: initial.run.clone(), source };
-        if !initial.fresh_head {
+        let own = &self.experiment.config.network;
+        let becomes_policy = matches!((own.head, shape.head), (HeadConfig::Scalar { .. }, HeadConfig::Policy { .. }))
+            && !initial.fresh_head;
+        if !initial.fresh_head && !becomes_policy {
             return learner::load_parameters(network, learner::ONLINE, &self.parts).map_err(fault);
         }
-        let own = &self.experiment.config.network;
         let reads = |shape: &NetworkConfig| {
             (shape.embedding_width, shape.encoder.clone(), shape.torso.clone(), shape.layer_norm)
         };
@@ -100,7 +102,7 @@ impl OtherRun {
         }
         let other = self.experiment.random_network(&network.device());
         let other = learner::load_parameters(other, learner::ONLINE, &self.parts).map_err(fault)?;
-        Ok(other.with_head_of(network))
+        Ok(if becomes_policy { network.with_policy_of(other) } else { other.with_head_of(network) })
     }
 }
 

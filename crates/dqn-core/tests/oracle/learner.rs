@@ -102,7 +102,7 @@ impl Truth<'_> {
         match self.config.bootstrap {
             Bootstrap::Max {} => q(best_action(table, episode, state)),
             Bootstrap::Double {} => q(best_action(&self.online, episode, state)),
-            Bootstrap::Soft { temperature } => soft(temperature, &|_| 0.0),
+            Bootstrap::Soft { temperature, .. } => soft(temperature, &|_| 0.0),
             Bootstrap::Kl { temperature } => {
                 soft(temperature, &|action| AnyPrior::log_prob(text(episode, state), action))
             }
@@ -122,6 +122,9 @@ impl Truth<'_> {
             if let Some(temperature) = self.config.bootstrap.temperature() {
                 let value = self.value(table, episode, step);
                 link.later = value - q_value(table, episode, step, action);
+                if let Bootstrap::Soft { rewards_prior: true, .. } = self.config.bootstrap {
+                    link.reward += temperature * AnyPrior::log_prob(text(episode, step), action);
+                }
                 if let Some(Munchausen { alpha, floor }) = self.config.munchausen {
                     let log_prior = match self.config.bootstrap {
                         Bootstrap::Kl { .. } => AnyPrior::log_prob(text(episode, step), action),
@@ -477,7 +480,8 @@ fn greedy() -> impl Strategy<Value = Bootstrap> {
 fn soft() -> impl Strategy<Value = Bootstrap> {
     let temperatures = 0.3..2.0_f64;
     prop_oneof![
-        temperatures.clone().prop_map(|temperature| Bootstrap::Soft { temperature }),
+        (temperatures.clone(), any::<bool>())
+            .prop_map(|(temperature, rewards_prior)| Bootstrap::Soft { temperature, rewards_prior }),
         temperatures.prop_map(|temperature| Bootstrap::Kl { temperature }),
     ]
 }

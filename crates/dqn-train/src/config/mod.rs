@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use dqn_core::Distribution;
 use dqn_core::bootstrap::Bootstrap;
+use dqn_core::objective::Objective;
 use dqn_core::policy::Exploration;
 use dqn_core::schedule::Span;
 use dqn_core::{Decoding, DqnConfig, ReplayConfig};
@@ -301,7 +302,7 @@ pub struct InitialParameters {
     #[serde(default)]
     pub checkpoint: SavedCheckpoint,
     /// Leave its head and begin with a random one: the logits of a language model are no values. The heads may then
-    /// differ.
+    /// differ. Without it a head of the kind `policy` may begin with the logits of one of the kind `scalar`.
     #[serde(default)]
     pub fresh_head: bool,
 }
@@ -745,7 +746,8 @@ impl ExperimentConfig {
             fault("evaluation.classifier_updates", self.evaluation.classifier_updates.to_string(), why);
         }
         if self.learner.bootstrap.needs_prior() && self.prior.is_none() {
-            fault("learner.bootstrap", "kl".to_owned(), "KL control needs a [prior] section");
+            let kind = if self.learner.bootstrap.weighs_prior() { "kl" } else { "soft, with rewards_prior" };
+            fault("learner.bootstrap", kind.to_owned(), "KL control needs a [prior] section");
         }
         if let TorsoConfig::Transformer(transformer) = &self.network.torso
             && !transformer.is_divisible()
@@ -948,6 +950,20 @@ impl ExperimentConfig {
             if let Some(noise) = self.network.noise {
                 let why = "the heads relevance and tied have no noisy weights: remove it";
                 fault("network.noise", noise.to_string(), why);
+            }
+        }
+        if let HeadConfig::Policy { temperature, .. } = self.network.head {
+            if self.network.distribution != Distribution::Mean {
+                let why = "a policy has one probability of an action: remove it";
+                fault("network.distribution", "a distribution".to_owned(), why);
+            }
+            if self.learner.bootstrap.temperature() != Some(temperature)
+                || self.learner.bootstrap.weighs_prior()
+                || !matches!(self.learner.objective, Objective::Td {} | Objective::PathConsistency { .. })
+            {
+                let why = "the head of a policy needs the objective td or path_consistency, the bootstrap soft, and its \
+                           temperature";
+                fault("network.head.temperature", temperature.to_string(), why);
             }
         }
         if let (HeadConfig::Tied { .. }, Some(kind)) = (&self.network.head, self.actions.many_token_kind()) {
