@@ -26,6 +26,7 @@ pub mod learning;
 pub mod logs;
 mod other_run;
 pub mod play;
+mod pretrained;
 mod prior;
 pub mod report;
 mod responses;
