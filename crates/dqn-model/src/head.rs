@@ -221,8 +221,7 @@ impl Head {
 
     /// The same head, to act with: what depends on its parameters only is computed once.
     pub(crate) fn for_acting(self) -> Self {
-        let (hidden, model) =
-            (self.hidden.map(Linear::for_acting), self.model.map(LanguageModelHead::for_acting));
+        let (hidden, model) = (self.hidden.map(Linear::for_acting), self.model.map(LanguageModelHead::for_acting));
         Self { hidden, model, ..self }.packed()
     }
 

@@ -144,7 +144,9 @@ impl NetworkConfig {
             values: self.action_values(&shape, &mut init),
             second: companions.has_second.then(|| self.action_values(&shape, &mut init)),
             state_value: companions.has_second.then(|| Linear::new(state_width, 1, 3.0, &mut init)),
-            state_hidden: self.head_hidden.filter(|_| companions.has_second)
+            state_hidden: self
+                .head_hidden
+                .filter(|_| companions.has_second)
                 .map(|hidden| Linear::new(width, hidden, 6.0, &mut init)),
             policy: companions.has_policy.then(|| match base {
                 Some(base) => ActionValues::LanguageModel(LanguageModelHead::new(base, actions)),
@@ -171,7 +173,8 @@ impl NetworkConfig {
         &HeadShape { width, actions, base }: &HeadShape<'_>,
         init: &mut Init<'_, R>,
     ) -> ActionValues {
-        let of_model = || LanguageModelHead::new(base.expect("a checked configuration gives the head a model"), actions);
+        let of_model =
+            || LanguageModelHead::new(base.expect("a checked configuration gives the head a model"), actions);
         match &self.head {
             HeadConfig::Relevance(config) => {
                 ActionValues::Relevance(Relevance::new(config, [self.embedding_width, width], actions, init))
@@ -300,8 +303,7 @@ impl TextQNetwork {
             (own, _) => own,
         };
         let Self { second, state_value, state_hidden, policy, .. } = self;
-        Self { values, second, state_value, state_hidden, policy, ..other }
-            .map(&mut NumberParameters { next: 1 })
+        Self { values, second, state_value, state_hidden, policy, ..other }.map(&mut NumberParameters { next: 1 })
     }
 
     /// For each block of a Transformer what each place attends to: `[batch, heads, time, time]`; nothing for other torsos.

@@ -177,12 +177,9 @@ impl Torso {
     pub(crate) fn memories(&self, encoded: &Tensor<3>) -> Vec<Tensor<3>> {
         match self {
             Torso::Transformer(transformer) => transformer.memories(encoded),
-            Torso::Mlp(_)
-            | Torso::Gru(_)
-            | Torso::Lstm(_)
-            | Torso::Cnn(_)
-            | Torso::Bag(_)
-            | Torso::Pretrained(_) => Vec::new(),
+            Torso::Mlp(_) | Torso::Gru(_) | Torso::Lstm(_) | Torso::Cnn(_) | Torso::Bag(_) | Torso::Pretrained(_) => {
+                Vec::new()
+            }
         }
     }
 

@@ -355,7 +355,8 @@ impl Experiment {
         };
         self.others.extend(torso.iter().chain(&prior).map(|opened| opened.fingerprint.clone()));
         if let Some(prior) = prior {
-            let network = pretrained::as_network(&prior.base, self.encoder.shape(self.vocab.len()), &self.actions, device);
+            let network =
+                pretrained::as_network(&prior.base, self.encoder.shape(self.vocab.len()), &self.actions, device);
             self.set_network_prior(NetworkPrior::new(network.for_acting(), self.encoder.clone()));
         }
         self.base = torso.map(|opened| opened.base);

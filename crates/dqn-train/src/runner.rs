@@ -155,7 +155,8 @@ pub fn open_experiment(directory: &RunDirectory, device: &Device) -> Result<(Exp
     let origin = origin(directory)?;
     let path = directory.config_path();
     let config = ExperimentConfig::from_toml(&read(&path)?, &path.display().to_string(), &[])?;
-    let is_stored = matches!(config.tokenizer, TokenizerConfig::Pretrained { .. }) && directory.tokenizer_path().is_file();
+    let is_stored =
+        matches!(config.tokenizer, TokenizerConfig::Pretrained { .. }) && directory.tokenizer_path().is_file();
     let tokenizer = match config.corpus.is_some() || config.environment.is_game() || is_stored {
         true => Some(TextTokenizer::load(&directory.tokenizer_path())?),
         false => None,

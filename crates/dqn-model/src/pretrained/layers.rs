@@ -129,10 +129,9 @@ pub(super) struct Pass<'a> {
 impl Pass<'_> {
     /// The same on a device that records a graph.
     pub(super) fn lifted(self) -> Self {
-        let turn = self.turn.map(|Turn { cosine, sine }| Turn {
-            cosine: Tensor::from_inner(cosine),
-            sine: Tensor::from_inner(sine),
-        });
+        let turn = self
+            .turn
+            .map(|Turn { cosine, sine }| Turn { cosine: Tensor::from_inner(cosine), sine: Tensor::from_inner(sine) });
         Self { turn, mask: Tensor::from_inner(self.mask), ..self }
     }
 }

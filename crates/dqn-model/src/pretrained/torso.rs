@@ -227,8 +227,10 @@ impl PretrainedTorso {
         for (layer, block) in lm.blocks.iter().enumerate().skip(n_below) {
             rows = match self.trained.get(layer - n_below) {
                 Some(block) => block.forward(rows, &pass, |heads| heads),
-                None => adapter::beside(constant(block, records), self.adapters_of(layer))
-                    .forward(rows, &pass, |heads| heads),
+                None => {
+                    adapter::beside(constant(block, records), self.adapters_of(layer))
+                        .forward(rows, &pass, |heads| heads)
+                }
             };
         }
         match &self.norm {

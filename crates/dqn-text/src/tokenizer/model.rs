@@ -56,7 +56,11 @@ impl ModelTokenizer {
     pub(super) fn of(files: Files, origin: &str) -> Result<Self, TextError> {
         let fault = |message: String| TextError::TokenizerFile { action: "read", origin: origin.to_owned(), message };
         let inner = PretrainedTokenizer::from_json(&files.tokenizer, files.settings.as_deref(), origin)?;
-        let config: Option<serde_json::Value> = files.config.as_deref().map(serde_json::from_str).transpose()
+        let config: Option<serde_json::Value> = files
+            .config
+            .as_deref()
+            .map(serde_json::from_str)
+            .transpose()
             .map_err(|error| fault(format!("config.json beside it: {error}")))?;
         let configured = |key: &str| {
             let value = config.as_ref()?.get(key)?;
@@ -103,9 +107,8 @@ impl ModelTokenizer {
 
     /// The distinct characters of `text` that the model has no tokens for.
     pub fn unknown(&self, text: &str) -> Vec<String> {
-        let is_unknown = |character: &String| {
-            self.encode_after(character).is_ok_and(|tokens| tokens.contains(&Special::Unk.id()))
-        };
+        let is_unknown =
+            |character: &String| self.encode_after(character).is_ok_and(|tokens| tokens.contains(&Special::Unk.id()));
         let mut seen = Vec::new();
         for character in text.chars().map(String::from) {
             if !seen.contains(&character) {

@@ -77,7 +77,8 @@ impl ExperimentConfig {
             fault("learner.imitation", self.learner.imitation.to_string(), why);
         }
         if !torso.is_frozen() && has_policy && self.learner.imitation == 0.0 {
-            let why = "values would draw the model away from the data that its policy is of: give it a weight such as 1";
+            let why =
+                "values would draw the model away from the data that its policy is of: give it a weight such as 1";
             fault("learner.imitation", "0".to_owned(), why);
         }
     }
