@@ -147,7 +147,7 @@ pub(crate) struct ExperimentFile {
     pub(crate) set: Vec<String>,
 }
 
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(crate) struct BackendChoice {
     /// What computes: flex, ndarray, wgpu, cuda, or auto for the first of these that is compiled in. A run that exists
     /// uses its own where none is named

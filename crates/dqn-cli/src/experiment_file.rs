@@ -34,6 +34,7 @@ pub(crate) fn describe(file: &ExperimentFile) -> anyhow::Result<Described> {
     // What an override names starts at the folder of the experiment file as well.
     let folder = folder(file.config.as_deref());
     let whole = |config: &mut ExperimentConfig| {
+        config.model_folders_mut().into_iter().try_for_each(|path| make_whole(path, &folder))?;
         let mut named = paths(config).into_iter().filter(|path| stages::reference(path).is_none());
         named.try_for_each(|path| make_whole(path, &folder))
     };
@@ -107,7 +108,10 @@ pub(crate) fn origin(file: &ExperimentFile) -> String {
 }
 
 /// Where paths stand in an experiment file.
-const PATHS: [&[&str]; 21] = [
+const PATHS: [&[&str]; 24] = [
+    &["tokenizer", "folder"],
+    &["network", "torso", "folder"],
+    &["prior", "folder"],
     &["corpus", "source", "path"],
     &["vocabulary", "source", "path"],
     &["actions", "source", "path"],

@@ -301,7 +301,10 @@ impl<N: QNetwork> DqnLearner<N> {
                     let both = cross_entropy(q_taken.clone()) + log_sum_exp(seconds.masked_values()) - second;
                     penalty = penalty + both.mul_scalar(conservatism);
                 }
-                penalty = penalty + self.policy_loss(batch, at_steps.clone(), actions).mul_scalar(imitation);
+                // Without a weight the policy is a pretrained model's, which is not learned.
+                if imitation > 0.0 {
+                    penalty = penalty + self.policy_loss(batch, at_steps.clone(), actions).mul_scalar(imitation);
+                }
                 let q_taken = q_taken.inner();
                 let drift = Some((target_taken - q_taken.clone()).abs());
                 Comparison { penalty, error: error.inner(), q_taken, target, drift }

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "flex")]
 use crate::fused;
 use crate::init::Init;
-#[cfg(feature = "flex")]
-use crate::linear::Activation;
+use crate::linear::{Activation, Linear};
+use crate::pretrained::LanguageModelHead;
 use crate::relevance::RelevanceConfig;
 
 /// The part of the network that values actions.
@@ -48,6 +48,10 @@ pub enum HeadConfig {
         #[serde(default = "default_init_deviation")]
         #[schemars(range(min = 0.0, max = 10.0))]
         init_deviation: f64,
+        /// Add the logits of the pretrained model that is the torso: with `init_deviation = 0` the policy begins exactly as
+        /// the model.
+        #[serde(default)]
+        from_model: bool,
     },
     /// The product of the features of the state with those of the action's text (He et al. 2016): actions share what is
     /// learned through their words.
@@ -60,6 +64,9 @@ pub enum HeadConfig {
         #[schemars(range(min = 0.0, max = 10.0))]
         init_deviation: f64,
     },
+    /// The logits of the pretrained model that is the torso, by its own output layer; for the objective `imitation`, which
+    /// takes values as logits.
+    LanguageModel {},
 }
 
 impl HeadConfig {
@@ -71,6 +78,7 @@ impl HeadConfig {
             | HeadConfig::Policy { init_deviation, .. }
             | HeadConfig::Tied { init_deviation } => init_deviation,
             HeadConfig::Relevance(config) => config.init_deviation,
+            HeadConfig::LanguageModel {} => 0.0,
         }
     }
 }
@@ -91,6 +99,10 @@ pub struct Head {
     bias: Param<Tensor<1>>,
     state_value: Option<StateValue>,
     noise_scale: Option<NoiseScale>,
+    /// What reads the features first, where there is one: a rectified layer.
+    hidden: Option<Linear>,
+    /// Logits that are added to those of a policy.
+    model: Option<LanguageModelHead>,
     #[module(skip)]
     distribution: Distribution,
     /// Where the head is a policy, what a nat of its log-probability is worth.
@@ -163,7 +175,10 @@ impl Head {
         let (has_state_value, temperature) = match config {
             HeadConfig::Dueling { .. } => (true, None),
             HeadConfig::Policy { temperature, .. } => (true, Some(temperature)),
-            HeadConfig::Scalar { .. } | HeadConfig::Relevance(_) | HeadConfig::Tied { .. } => (false, None),
+            HeadConfig::Scalar { .. }
+            | HeadConfig::Relevance(_)
+            | HeadConfig::Tied { .. }
+            | HeadConfig::LanguageModel {} => (false, None),
         };
         let n_atoms = distribution.n_atoms();
         let n_rows = n_actions * n_atoms;
@@ -176,6 +191,8 @@ impl Head {
                 let scale = (scale / (width as f64).sqrt()) as f32;
                 NoiseScale { weight: init.constant([n_rows, width], scale), bias: init.vector(vec![scale; n_rows]) }
             }),
+            hidden: None,
+            model: None,
             distribution,
             temperature,
             noise: None,
@@ -184,8 +201,31 @@ impl Head {
         }
     }
 
+    /// The same head behind a rectified layer, whose outputs its weights are for.
+    pub(crate) fn behind(self, hidden: Option<Linear>) -> Self {
+        Self { hidden, ..self }
+    }
+
+    /// The same head, which adds the logits of `model` to its own, where it is a policy.
+    pub(crate) fn beside(self, model: Option<LanguageModelHead>) -> Self {
+        Self { model, ..self }
+    }
+
+    /// What the weights are for: the features, or what the layer before them makes of these.
+    fn seen(&self, features: Tensor<2>) -> Tensor<2> {
+        match &self.hidden {
+            Some(hidden) => hidden.forward(features, Activation::Relu),
+            None => features,
+        }
+    }
+
     /// The same head, to act with: what depends on its parameters only is computed once.
     pub(crate) fn for_acting(self) -> Self {
+        let (hidden, model) = (self.hidden.map(Linear::for_acting), self.model.map(LanguageModelHead::for_acting));
+        Self { hidden, model, ..self }.packed()
+    }
+
+    fn packed(self) -> Self {
         #[cfg(feature = "flex")]
         if fused::can_act(&self.weight.device()) {
             let (weight, bias) = self.single_layer();
@@ -263,7 +303,7 @@ impl Head {
     /// ```text
     /// scalar:   Q(s, a) = f(s) . w_a + b_a
     /// dueling:  Q(s, a) = V(s) + A(s, a) - mean_a' A(s, a'),   A as above
-    /// policy:   Q(s, a) = V(s) + temperature log softmax_a(f(s) . w_a + b_a)
+    /// policy:   Q(s, a) = V(s) + temperature log softmax_a(f(s) . w_a + b_a [+ logit of the model])
     /// ```
     ///
     /// with one such formula for each atom.
@@ -272,6 +312,8 @@ impl Head {
     /// - `features`: `[rows, width]`
     /// - returns `[rows, actions]`
     pub fn q_values(&self, features: Tensor<2>) -> Tensor<2> {
+        let of_model = self.model.as_ref().map(|model| model.logits(features.clone()));
+        let features = self.seen(features);
         #[cfg(feature = "flex")]
         if let Some(PackedValues { weight, bias }) = self.packed.clone() {
             return match self.distribution {
@@ -281,7 +323,7 @@ impl Head {
                 }
                 _ => {
                     let answers = fused::packed_linear(features.clone(), weight, bias, Activation::Identity);
-                    self.as_policy(features, answers)
+                    self.as_policy(features, added(answers, of_model))
                 }
             };
         }
@@ -299,7 +341,7 @@ impl Head {
         };
         let values = features.clone().matmul(means.transpose()) + mean_bias.unsqueeze();
         if self.temperature.is_some() {
-            return self.as_policy(features, values);
+            return self.as_policy(features, added(values, of_model));
         }
         match self.baseline(features, weight, bias) {
             Some(baseline) => values + baseline.mean_dim(1),
@@ -352,8 +394,8 @@ impl Head {
         if fused::can_act(&features.device()) {
             return Some(match (self.mean_parameters(), mask) {
                 // What a dueling head adds is the same for every action.
-                (Some((weight, bias)), None) => {
-                    fused::argmax(features.clone(), fused::Packed::of_transpose(weight), bias)
+                (Some((weight, bias)), None) if self.model.is_none() => {
+                    fused::argmax(self.seen(features.clone()), fused::Packed::of_transpose(weight), bias)
                 }
                 (_, mask) => {
                     let values = self.clone().for_acting().q_values(features.clone());
@@ -375,11 +417,11 @@ impl Head {
     /// - `features`: `[rows, width]`; `actions`: `[rows]`
     pub fn atoms_taken(&self, features: Tensor<2>, actions: Tensor<1, Int>) -> Tensor<2> {
         let (n_actions, n_atoms) = (self.n_actions(), self.distribution.n_atoms());
-        let [n_rows, width] = features.dims();
         if self.temperature.is_some() {
             return self.q_values(features).gather(1, actions.unsqueeze_dim(1));
         }
-        let (weight, bias) = self.parameters();
+        let (features, (weight, bias)) = (self.seen(features), self.parameters());
+        let [n_rows, width] = features.dims();
         let rows = weight.clone().reshape([n_actions, n_atoms * width]).select(0, actions.clone());
         let products = features.clone().unsqueeze_dim::<3>(1) * rows.reshape([n_rows, n_atoms, width]);
         let atoms =
@@ -408,6 +450,14 @@ impl Head {
         let mean_bias = bias.reshape([n_actions, n_atoms]).mean_dim(0);
         let mean = features.clone().matmul(mean_weight.transpose()) + mean_bias;
         Some(state_value.forward(features) - mean)
+    }
+}
+
+/// Logits with those of a model added, where there is one: `[rows, actions]`.
+fn added(logits: Tensor<2>, of_model: Option<Tensor<2>>) -> Tensor<2> {
+    match of_model {
+        Some(of_model) => logits + of_model,
+        None => logits,
     }
 }
 
@@ -442,7 +492,7 @@ mod tests {
     fn the_soft_value_of_a_policy_is_its_state_value_which_moves_no_features() {
         let device = Device::flex().autodiff();
         let mut init = Init { rng: &mut Seed(5).stream("init"), device: &device };
-        let policy = HeadConfig::Policy { temperature: 0.5, init_deviation: 0.5 };
+        let policy = HeadConfig::Policy { temperature: 0.5, init_deviation: 0.5, from_model: false };
         let head = Head::new(policy, Distribution::Mean, None, [4, 7], &mut init);
         let features = Tensor::<2>::from_data([[1.0, -2.0, 0.5, 3.0], [0.0, 1.0, 1.0, -1.0]], &device).require_grad();
         let value = head.state_value.as_ref().unwrap().forward(features.clone());
@@ -462,7 +512,7 @@ mod tests {
         let mut init = Init { rng: &mut Seed(5).stream("init"), device: &device };
         let mut head = |config| Head::new(config, Distribution::Mean, None, [4, 7], &mut init);
         let logits = head(HeadConfig::Scalar { init_deviation: 1.0 });
-        let policy = head(HeadConfig::Policy { temperature: 0.5, init_deviation: 0.01 });
+        let policy = head(HeadConfig::Policy { temperature: 0.5, init_deviation: 0.01, from_model: false });
         let features = Tensor::<2>::from_data([[1.0, -2.0, 0.5, 3.0]], &device);
         let expected = log_softmax(logits.q_values(features.clone()), 1);
         let found = log_softmax(policy.with_logits_of(logits).q_values(features).div_scalar(0.5), 1);
@@ -473,7 +523,7 @@ mod tests {
     fn one_layer_says_what_the_parts_of_the_head_say() {
         let categorical = Distribution::Categorical { low: -1.0, high: 2.0, n_atoms: 19 };
         for distribution in [Distribution::Mean, categorical, Distribution::Quantile { n_quantiles: 5 }] {
-            let policy = HeadConfig::Policy { temperature: 0.5, init_deviation: 1.5 };
+            let policy = HeadConfig::Policy { temperature: 0.5, init_deviation: 1.5, from_model: false };
             let dueling = HeadConfig::Dueling { init_deviation: 1.5 };
             for head in [HeadConfig::Scalar { init_deviation: 1.5 }, dueling, policy] {
                 if matches!(head, HeadConfig::Policy { .. }) && distribution != Distribution::Mean {

@@ -1,5 +1,7 @@
 //! The whole network: embedding, torso, head.
 
+use std::sync::Arc;
+
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, LayerNorm};
 use burn::tensor::activation::log_softmax;
@@ -21,6 +23,7 @@ use crate::head::{Head, HeadConfig};
 use crate::init::{Init, NumberParameters};
 use crate::linear::{Activation, Linear};
 use crate::norm::{layer_norm, normalise};
+use crate::pretrained::{LanguageModelHead, PretrainedBase};
 use crate::quantile_embedding::QuantileEmbedding;
 use crate::relevance::Relevance;
 use crate::source_attention::Conditioning;
@@ -43,6 +46,10 @@ pub struct NetworkConfig {
     pub torso: TorsoConfig,
     /// The part that values actions.
     pub head: HeadConfig,
+    /// Width of a rectified layer of its own before each head (for `scalar`, `dueling` and `policy`, and the state value of
+    /// ILQL). Leave it out for none.
+    #[schemars(range(min = 1, max = 65536))]
+    pub head_hidden: Option<usize>,
     /// What the head says of the return of an action.
     pub distribution: Distribution,
     /// Explore by noise in the weights of the head, of this initial scale (sigma_0 in Fortunato et al. 2018, who use .5).
@@ -68,6 +75,7 @@ impl Default for NetworkConfig {
             encoder: None,
             torso: TorsoConfig::Gru(GruConfig::default()),
             head: HeadConfig::Dueling { init_deviation: 0.01 },
+            head_hidden: None,
             distribution: Distribution::Mean,
             noise: None,
             layer_norm: false,
@@ -80,8 +88,29 @@ impl NetworkConfig {
     /// A network for `actions` with parameters drawn from `rng`, and with what it is to learn beside its values.
     ///
     /// Where the task has sources and the configuration no encoder, one of the default shape reads them.
+    ///
+    /// # Panics
+    /// When the torso is a pretrained model, which [`NetworkConfig::init_on`] is given.
     pub fn init(
         &self,
+        shape: InputShape,
+        actions: &ActionTable,
+        companions: Companions,
+        rng: &mut impl Rng,
+        device: &Device,
+    ) -> TextQNetwork {
+        self.init_on(None, shape, actions, companions, rng, device)
+    }
+
+    /// [`NetworkConfig::init`] with the pretrained model that the torso is, where it is one.
+    ///
+    /// The policy of the data is then that model's own.
+    ///
+    /// # Panics
+    /// When the torso is a pretrained model and `base` is none.
+    pub fn init_on(
+        &self,
+        base: Option<&Arc<PretrainedBase>>,
         InputShape { n_tokens, n_positions, source }: InputShape,
         actions: &ActionTable,
         companions: Companions,
@@ -89,32 +118,63 @@ impl NetworkConfig {
         device: &Device,
     ) -> TextQNetwork {
         let mut init = Init { rng, device };
-        let width = self.torso.width();
+        let base = base.filter(|_| self.torso.pretrained().is_some());
+        let width = base.map_or(self.torso.width(), |base| base.width());
         let dropout = (self.dropout > 0.0).then(|| DropoutConfig::new(self.dropout).init());
         let encoder = self.encoder.clone().unwrap_or_default();
+        let embedding = match base {
+            // The model has vectors of its own. One number stays, which tells the device of a network without parameters.
+            Some(_) => TokenEmbedding::new(1, 1, 1, &mut init),
+            None => TokenEmbedding::new(n_tokens, n_positions, self.embedding_width, &mut init),
+        };
+        let source_reader = source.map(|kind| {
+            SourceReader::new(&encoder, kind, &self.torso, self.embedding_width, dropout.clone(), &mut init)
+        });
+        let source_width = source.map(|_| encoder.width());
+        let torso = self.torso.build(self.embedding_width, source_width, dropout.clone(), base, &mut init);
+        let shape = HeadShape { width, actions, base };
+        let state_width = self.head_hidden.unwrap_or(width);
         let network = TextQNetwork {
-            embedding: TokenEmbedding::new(n_tokens, n_positions, self.embedding_width, &mut init),
-            source: source.map(|kind| {
-                SourceReader::new(&encoder, kind, &self.torso, self.embedding_width, dropout.clone(), &mut init)
-            }),
-            torso: self.torso.build(self.embedding_width, source.map(|_| encoder.width()), dropout.clone(), &mut init),
+            embedding,
+            source: source_reader,
+            torso,
             norm: self.layer_norm.then(|| layer_norm(width, device)),
             dropout,
             quantiles: QuantileEmbedding::of(self.distribution, width, &mut init),
-            values: self.action_values(actions, &mut init),
-            second: companions.has_second.then(|| self.action_values(actions, &mut init)),
-            state_value: companions.has_second.then(|| Linear::new(width, 1, 3.0, &mut init)),
-            policy: companions.has_policy.then(|| self.action_values(actions, &mut init)),
+            values: self.action_values(&shape, &mut init),
+            second: companions.has_second.then(|| self.action_values(&shape, &mut init)),
+            state_value: companions.has_second.then(|| Linear::new(state_width, 1, 3.0, &mut init)),
+            state_hidden: self
+                .head_hidden
+                .filter(|_| companions.has_second)
+                .map(|hidden| Linear::new(width, hidden, 6.0, &mut init)),
+            policy: companions.has_policy.then(|| match base {
+                Some(base) => ActionValues::LanguageModel(LanguageModelHead::new(base, actions)),
+                None => self.action_values(&shape, &mut init),
+            }),
             decoding: None,
         };
         network.map(&mut NumberParameters { next: 1 })
     }
 }
 
+/// What a head is made for.
+struct HeadShape<'a> {
+    /// Number of features.
+    width: usize,
+    actions: &'a ActionTable,
+    base: Option<&'a Arc<PretrainedBase>>,
+}
+
 impl NetworkConfig {
     /// A head as this configuration describes it.
-    fn action_values<R: Rng>(&self, actions: &ActionTable, init: &mut Init<'_, R>) -> ActionValues {
-        let width = self.torso.width();
+    fn action_values<R: Rng>(
+        &self,
+        &HeadShape { width, actions, base }: &HeadShape<'_>,
+        init: &mut Init<'_, R>,
+    ) -> ActionValues {
+        let of_model =
+            || LanguageModelHead::new(base.expect("a checked configuration gives the head a model"), actions);
         match &self.head {
             HeadConfig::Relevance(config) => {
                 ActionValues::Relevance(Relevance::new(config, [self.embedding_width, width], actions, init))
@@ -122,8 +182,13 @@ impl NetworkConfig {
             HeadConfig::Tied { init_deviation } => {
                 ActionValues::Tied(Tied::new(*init_deviation, [self.embedding_width, width], actions, init))
             }
+            HeadConfig::LanguageModel {} => ActionValues::LanguageModel(of_model()),
             HeadConfig::Scalar { .. } | HeadConfig::Dueling { .. } | HeadConfig::Policy { .. } => {
-                ActionValues::Linear(Head::new(self.head, self.distribution, self.noise, [width, actions.len()], init))
+                let hidden = self.head_hidden.map(|hidden| Linear::new(width, hidden, 6.0, init));
+                let seen = [self.head_hidden.unwrap_or(width), actions.len()];
+                let model = matches!(self.head, HeadConfig::Policy { from_model: true, .. }).then(of_model);
+                let head = Head::new(self.head, self.distribution, self.noise, seen, init);
+                ActionValues::Linear(head.behind(hidden).beside(model))
             }
         }
     }
@@ -144,6 +209,8 @@ pub struct TextQNetwork {
     second: Option<ActionValues>,
     /// The value of a state, where it is learned.
     state_value: Option<Linear>,
+    /// The rectified layer before it, where there is one.
+    state_hidden: Option<Linear>,
     /// The policy that made the data, as logits, where it is learned.
     policy: Option<ActionValues>,
     /// How the values and that policy are weighed in a network that only acts.
@@ -161,6 +228,8 @@ enum ActionValues {
     Relevance(Relevance),
     /// The vectors of their tokens.
     Tied(Tied),
+    /// The output layer of the pretrained model that is the torso.
+    LanguageModel(LanguageModelHead),
 }
 
 impl ActionValues {
@@ -169,6 +238,7 @@ impl ActionValues {
             ActionValues::Linear(head) => head.n_actions(),
             ActionValues::Relevance(head) => head.n_actions(),
             ActionValues::Tied(head) => head.n_actions(),
+            ActionValues::LanguageModel(head) => head.n_actions(),
         }
     }
 
@@ -178,6 +248,7 @@ impl ActionValues {
             ActionValues::Linear(head) => head.q_values(features),
             ActionValues::Relevance(head) => head.q_values(embedding, features),
             ActionValues::Tied(head) => head.q_values(embedding, features),
+            ActionValues::LanguageModel(head) => head.logits(features),
         }
     }
 
@@ -187,13 +258,14 @@ impl ActionValues {
             ActionValues::Linear(head) => head.atoms_taken(features, actions),
             ActionValues::Relevance(head) => head.q_taken(embedding, features, actions).unsqueeze_dim(1),
             ActionValues::Tied(head) => head.q_taken(embedding, features, actions).unsqueeze_dim(1),
+            ActionValues::LanguageModel(head) => head.logits_taken(features, actions).unsqueeze_dim(1),
         }
     }
 
     fn considering(self, considered: Option<&[i64]>) -> Self {
         match self {
             ActionValues::Relevance(head) => ActionValues::Relevance(head.considering(considered)),
-            others @ (ActionValues::Linear(_) | ActionValues::Tied(_)) => others,
+            others @ (ActionValues::Linear(_) | ActionValues::Tied(_) | ActionValues::LanguageModel(_)) => others,
         }
     }
 
@@ -201,6 +273,7 @@ impl ActionValues {
         match self {
             ActionValues::Linear(head) => ActionValues::Linear(head.for_acting()),
             ActionValues::Relevance(head) => ActionValues::Relevance(head.for_acting(embedding)),
+            ActionValues::LanguageModel(head) => ActionValues::LanguageModel(head.for_acting()),
             others @ ActionValues::Tied(_) => others,
         }
     }
@@ -213,6 +286,7 @@ impl TextQNetwork {
             values: other.values,
             second: other.second,
             state_value: other.state_value,
+            state_hidden: other.state_hidden,
             policy: other.policy,
             quantiles: other.quantiles,
             ..self
@@ -229,8 +303,8 @@ impl TextQNetwork {
             }
             (None, own, _) => (own, None),
         };
-        Self { values, second: self.second, state_value: self.state_value, policy, ..other }
-            .map(&mut NumberParameters { next: 1 })
+        let Self { second, state_value, state_hidden, .. } = self;
+        Self { values, second, state_value, state_hidden, policy, ..other }.map(&mut NumberParameters { next: 1 })
     }
 
     /// For each block of a Transformer what each place attends to: `[batch, heads, time, time]`; nothing for other torsos.
@@ -318,7 +392,7 @@ impl TextQNetwork {
             None => values,
         };
         let values = match &self.state_value {
-            Some(state_value) => values - state_value.forward(features.clone(), Activation::Identity),
+            Some(state_value) => values - self.state_value_of(state_value, features.clone()),
             None => values,
         };
         let log_policy = log_softmax(policy.q_values(&self.embedding, features), 1);
@@ -337,6 +411,35 @@ impl TextQNetwork {
             }
             None => preferences,
         }
+    }
+
+    /// What each action is worth beyond the state: the smaller of two values where there are two, less the value of the
+    /// state where it is learned, else less the mean of all actions.
+    ///
+    /// # Shapes
+    /// - `features`: `[rows, width]`, what the torso says
+    /// - returns `[rows, actions]`
+    pub fn advantages(&self, features: Tensor<2>) -> Tensor<2> {
+        let features = self.acting_features(self.finish(features));
+        let values = self.values.q_values(&self.embedding, features.clone());
+        let values = match &self.second {
+            Some(second) => values.min_pair(second.q_values(&self.embedding, features.clone())),
+            None => values,
+        };
+        let baseline = match &self.state_value {
+            Some(state_value) => self.state_value_of(state_value, features),
+            None => values.clone().mean_dim(1),
+        };
+        values - baseline
+    }
+
+    /// `[rows, width]` to `[rows, 1]`.
+    fn state_value_of(&self, state_value: &Linear, features: Tensor<2>) -> Tensor<2> {
+        let features = match &self.state_hidden {
+            Some(hidden) => hidden.forward(features, Activation::Relu),
+            None => features,
+        };
+        state_value.forward(features, Activation::Identity)
     }
 
     /// What the head says of one action in each row: `[rows, atoms]`.
@@ -394,7 +497,7 @@ impl QNetwork for TextQNetwork {
     fn state_values(&self, features: Tensor<3>) -> Tensor<2> {
         let [batch, states, width] = features.dims();
         let state_value = self.state_value.as_ref().expect(NO_SECOND);
-        state_value.forward(features.reshape([batch * states, width]), Activation::Identity).reshape([batch, states])
+        self.state_value_of(state_value, features.reshape([batch * states, width])).reshape([batch, states])
     }
 
     fn policy_logits(&self, features: Tensor<3>) -> Tensor<3> {
@@ -439,7 +542,7 @@ impl QNetwork for TextQNetwork {
     fn distribution(&self) -> Distribution {
         match &self.values {
             ActionValues::Linear(head) => head.distribution(),
-            ActionValues::Relevance(_) | ActionValues::Tied(_) => Distribution::Mean,
+            ActionValues::Relevance(_) | ActionValues::Tied(_) | ActionValues::LanguageModel(_) => Distribution::Mean,
         }
     }
 
@@ -467,7 +570,7 @@ impl QNetwork for TextQNetwork {
     fn with_noise(self, noise: Option<Seed>) -> Self {
         let values = match self.values {
             ActionValues::Linear(head) => ActionValues::Linear(head.with_noise(noise)),
-            others @ (ActionValues::Relevance(_) | ActionValues::Tied(_)) => others,
+            others @ (ActionValues::Relevance(_) | ActionValues::Tied(_) | ActionValues::LanguageModel(_)) => others,
         };
         Self { values, ..self }
     }
@@ -486,6 +589,7 @@ impl QNetwork for TextQNetwork {
             values: self.values.for_acting(&self.embedding),
             second: self.second.map(|head| head.for_acting(&self.embedding)),
             state_value: self.state_value.map(Linear::for_acting),
+            state_hidden: self.state_hidden.map(Linear::for_acting),
             policy: self.policy.map(|head| head.for_acting(&self.embedding)),
             source: self.source.map(SourceReader::for_acting),
             torso: self.torso.for_acting(),
@@ -594,7 +698,7 @@ mod tests {
             HeadConfig::Relevance(RelevanceConfig { width: 5, init_deviation: 0.5, ..RelevanceConfig::default() }),
             HeadConfig::Tied { init_deviation: 0.5 },
             HeadConfig::Relevance(RelevanceConfig { encoder: ActionEncoder::Mlp, width: 5, init_deviation: 0.5 }),
-            HeadConfig::Policy { temperature: 0.5, init_deviation: 0.5 },
+            HeadConfig::Policy { temperature: 0.5, init_deviation: 0.5, from_model: false },
         ]
     }
 

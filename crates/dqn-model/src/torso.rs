@@ -1,5 +1,7 @@
 //! Torsos: from a text to the features of its states.
 
+use std::sync::Arc;
+
 use burn::module::Module;
 use burn::nn::Dropout;
 use burn::tensor::{Int, Tensor};
@@ -15,6 +17,7 @@ use crate::gru::{Gru, GruConfig};
 use crate::init::Init;
 use crate::lstm::{Lstm, LstmConfig, Memory};
 use crate::mlp::{Mlp, MlpConfig, TokenWindow};
+use crate::pretrained::{PretrainedBase, PretrainedConfig, PretrainedState, PretrainedTorso};
 use crate::source_attention::Conditioning;
 use crate::transformer::{KeyValueCache, Transformer, TransformerConfig};
 
@@ -34,10 +37,12 @@ pub enum TorsoConfig {
     Transformer(TransformerConfig),
     /// Features of the n-grams of the whole text, added up (Kim 2014; Iyyer et al. 2015); blind to their order.
     Bag(BagConfig),
+    /// A pretrained language model, whose hidden states are the features: see [docs/pretrained.md](pretrained.md).
+    Pretrained(PretrainedConfig),
 }
 
 impl TorsoConfig {
-    /// Number of features of a state.
+    /// Number of features of a state; 0 for a pretrained model, whose folder tells.
     pub fn width(&self) -> usize {
         match self {
             TorsoConfig::Mlp(config) => config.hidden.last().copied().unwrap_or(0),
@@ -46,6 +51,7 @@ impl TorsoConfig {
             TorsoConfig::Cnn(config) => config.width,
             TorsoConfig::Transformer(config) => config.width,
             TorsoConfig::Bag(config) => config.hidden.last().copied().unwrap_or(0),
+            TorsoConfig::Pretrained(_) => 0,
         }
     }
 
@@ -53,7 +59,15 @@ impl TorsoConfig {
     pub fn takes_source(&self) -> bool {
         match self {
             TorsoConfig::Gru(_) | TorsoConfig::Lstm(_) | TorsoConfig::Cnn(_) | TorsoConfig::Transformer(_) => true,
-            TorsoConfig::Mlp(_) | TorsoConfig::Bag(_) => false,
+            TorsoConfig::Mlp(_) | TorsoConfig::Bag(_) | TorsoConfig::Pretrained(_) => false,
+        }
+    }
+
+    /// The pretrained model, where it is one.
+    pub fn pretrained(&self) -> Option<&PretrainedConfig> {
+        match self {
+            TorsoConfig::Pretrained(config) => Some(config),
+            _ => None,
         }
     }
 
@@ -67,9 +81,14 @@ impl TorsoConfig {
         embedding_width: usize,
         source_width: Option<usize>,
         dropout: Option<Dropout>,
+        base: Option<&Arc<PretrainedBase>>,
         init: &mut Init<'_, R>,
     ) -> Torso {
         match self {
+            TorsoConfig::Pretrained(config) => {
+                let base = base.expect("a pretrained torso is given its model");
+                Torso::Pretrained(PretrainedTorso::new(config, base, init))
+            }
             TorsoConfig::Mlp(config) => Torso::Mlp(Mlp::new(config, embedding_width, dropout, init)),
             TorsoConfig::Gru(config) => Torso::Gru(Gru::new(config, embedding_width, dropout, init)),
             TorsoConfig::Lstm(config) => Torso::Lstm(Lstm::new(config, embedding_width, dropout, init)),
@@ -97,6 +116,8 @@ pub enum Torso {
     Transformer(Transformer),
     /// See [`TorsoConfig::Bag`].
     Bag(Bag),
+    /// See [`TorsoConfig::Pretrained`].
+    Pretrained(PretrainedTorso),
 }
 
 /// What a torso remembers of the texts it reads token by token.
@@ -114,6 +135,8 @@ pub enum TorsoState {
     Transformer(KeyValueCache),
     /// The last tokens, and the sum over all n-grams.
     Bag(BagState),
+    /// Keys and values of all tokens.
+    Pretrained(PretrainedState),
 }
 
 impl Torso {
@@ -126,6 +149,7 @@ impl Torso {
             Torso::Cnn(cnn) => Torso::Cnn(cnn.for_acting()),
             Torso::Transformer(transformer) => Torso::Transformer(transformer.for_acting()),
             Torso::Bag(bag) => Torso::Bag(bag.for_acting()),
+            Torso::Pretrained(lm) => Torso::Pretrained(lm.for_acting()),
         }
     }
 
@@ -133,6 +157,7 @@ impl Torso {
     pub(crate) fn reads_vectors(&self) -> bool {
         match self {
             Torso::Bag(bag) => bag.reads_vectors(),
+            Torso::Pretrained(_) => false,
             Torso::Mlp(_) | Torso::Gru(_) | Torso::Lstm(_) | Torso::Cnn(_) | Torso::Transformer(_) => true,
         }
     }
@@ -152,7 +177,9 @@ impl Torso {
     pub(crate) fn memories(&self, encoded: &Tensor<3>) -> Vec<Tensor<3>> {
         match self {
             Torso::Transformer(transformer) => transformer.memories(encoded),
-            Torso::Mlp(_) | Torso::Gru(_) | Torso::Lstm(_) | Torso::Cnn(_) | Torso::Bag(_) => Vec::new(),
+            Torso::Mlp(_) | Torso::Gru(_) | Torso::Lstm(_) | Torso::Cnn(_) | Torso::Bag(_) | Torso::Pretrained(_) => {
+                Vec::new()
+            }
         }
     }
 
@@ -179,6 +206,7 @@ impl Torso {
             }
             Torso::Transformer(transformer) => at_decisions(transformer.forward(vectors(), source), decisions),
             Torso::Bag(bag) => bag.forward(embedding, tokens, positions, decisions),
+            Torso::Pretrained(lm) => lm.forward(input),
         }
     }
 
@@ -228,6 +256,10 @@ impl Torso {
             Torso::Bag(bag) => {
                 let (state, features) = bag.start(embedding, tokens, positions, decisions);
                 (TorsoState::Bag(state), features)
+            }
+            Torso::Pretrained(lm) => {
+                let (state, features) = lm.start(input);
+                (TorsoState::Pretrained(state), features)
             }
         }
     }
@@ -286,6 +318,7 @@ impl Torso {
                 transformer.step(vectors(), cache, source)
             }
             (Torso::Bag(bag), TorsoState::Bag(state)) => bag.step(embedding, tokens.clone(), positions.clone(), state),
+            (Torso::Pretrained(lm), TorsoState::Pretrained(state)) => lm.step(input, state),
             _ => panic!("the decode state belongs to another torso"),
         }
     }
@@ -312,6 +345,7 @@ impl TorsoState {
             }
             TorsoState::Transformer(cache) => TorsoState::Transformer(cache.select(rows)),
             TorsoState::Bag(state) => TorsoState::Bag(state.select(rows)),
+            TorsoState::Pretrained(state) => TorsoState::Pretrained(state.select(rows)),
         }
     }
 
@@ -345,6 +379,7 @@ impl TorsoState {
             }
             (TorsoState::Transformer(one), TorsoState::Transformer(other)) => TorsoState::Transformer(one.join(other)),
             (TorsoState::Bag(one), TorsoState::Bag(other)) => TorsoState::Bag(one.join(other)),
+            (TorsoState::Pretrained(one), TorsoState::Pretrained(other)) => TorsoState::Pretrained(one.join(other)),
             _ => panic!("the decode states belong to different torsos"),
         }
     }

@@ -341,6 +341,7 @@ impl<'a> Evaluator<'a> {
         let prior = experiment.prior.as_deref();
         let [sampling, forced] = match &experiment.config.prior {
             Some(PriorConfig::Network { .. }) => ["prior network sampling", "prior network, form forced"],
+            Some(PriorConfig::Pretrained { .. }) => ["pretrained model sampling", "pretrained model, form forced"],
             Some(PriorConfig::Ngram { .. }) | None => ["n-gram sampling", "n-gram, form forced"],
         };
         let mut scripted = |evaluator: &mut Self,

@@ -15,6 +15,7 @@ use dqn_env::{EnvironmentConfig, Generation, NextToken, PlayedGame, RewardContex
 use dqn_mdp::{
     ActionTable, Environment, PositionEncoder, Prompt, Seed, Source, SourceId, Sources, Start, TokenId, Trajectory,
 };
+use dqn_model::pretrained::PretrainedBase;
 use dqn_model::{HeadConfig, NetworkConfig, TextQNetwork};
 use dqn_score::{NgramConfig, NgramLm};
 use dqn_text::split::Split;
@@ -34,7 +35,7 @@ use crate::prior::NgramPrior;
 use crate::responses::{LoggedResponses, Responses};
 use crate::sourced::{SourceReading, Sourced};
 use crate::text::{Part, PromptLength, Prompts, TextData};
-use crate::{TrainError, actions, training};
+use crate::{TrainError, actions, pretrained, training};
 
 /// Everything a run is made of, except what it has learned.
 pub struct Experiment {
@@ -56,6 +57,8 @@ pub struct Experiment {
     pub form: Option<LineForm>,
     /// What narrows every state to its likeliest actions, where something does.
     pub candidates: Option<Arc<Candidates>>,
+    /// The pretrained model that the torso is, where it is one.
+    base: Option<Arc<PretrainedBase>>,
     initial: Option<(Box<OtherRun>, InitialParameters)>,
     vocab: Vocab,
     reward_context: Option<TextRewards>,
@@ -166,6 +169,7 @@ impl Experiment {
             let both = format!("{} {}", experiment.fingerprint, fingerprint_of(path)?);
             experiment.fingerprint = blake3::hash(both.as_bytes()).to_hex().to_string();
         }
+        experiment.take_pretrained(device)?;
         experiment.take_from_other_runs(device)?;
         experiment.narrow_to_candidates();
         Ok(experiment)
@@ -189,7 +193,7 @@ impl Experiment {
         };
         let prior_lm = match &config.prior {
             Some(PriorConfig::Ngram { order }) => Some(lm(*order, Split::Train)?),
-            Some(PriorConfig::Network { .. }) | None => None,
+            Some(PriorConfig::Network { .. } | PriorConfig::Pretrained { .. }) | None => None,
         };
         let (mut judge, mut reward_context) = (None, None);
         if let Some(length) = prompt_length(&config.environment) {
@@ -220,6 +224,7 @@ impl Experiment {
             others: Vec::new(),
             judge,
             form,
+            base: None,
             initial: None,
             vocab,
             reward_context,
@@ -317,6 +322,7 @@ impl Experiment {
             others: Vec::new(),
             judge: None,
             form: None,
+            base: None,
             initial: None,
             vocab,
             reward_context: None,
@@ -334,6 +340,53 @@ impl Experiment {
         }
     }
 
+    /// Reads the pretrained models that torso and prior are.
+    fn take_pretrained(&mut self, device: &Device) -> Result<(), TrainError> {
+        let torso = self.config.network.torso.pretrained().map(|config| config.folder.clone());
+        let prior = match &self.config.prior {
+            Some(PriorConfig::Pretrained { folder }) => Some(folder.clone()),
+            _ => None,
+        };
+        if torso.is_none() && prior.is_none() {
+            return Ok(());
+        }
+        let Some(TextTokenizer::Model(tokenizer)) = self.tokenizer() else {
+            let message = "a pretrained model was accepted for a task without its tokenizer".to_owned();
+            return Err(TrainError::Internal { message });
+        };
+        let model_ids = tokenizer.model_ids().to_vec();
+        let longest = self.longest_text()?;
+        let mut open = |folder: &Path| pretrained::open(folder, &model_ids, longest, device);
+        let torso = torso.as_deref().map(&mut open).transpose()?;
+        let prior = match (prior.as_deref(), self.config.network.torso.pretrained(), &torso) {
+            // One model in memory serves both.
+            (Some(folder), Some(config), Some(torso)) if folder == config.folder => Some(torso.clone()),
+            (folder, ..) => folder.map(&mut open).transpose()?,
+        };
+        self.others.extend(torso.iter().chain(&prior).map(|opened| opened.fingerprint.clone()));
+        if let Some(prior) = prior {
+            let network =
+                pretrained::as_network(&prior.base, self.encoder.shape(self.vocab.len()), &self.actions, device);
+            self.set_network_prior(NetworkPrior::new(network.for_acting(), self.encoder.clone()));
+        }
+        self.base = torso.map(|opened| opened.base);
+        Ok(())
+    }
+
+    /// Tokens of the longest text that an episode can become, `<bos>` included, where that is limited.
+    fn longest_text(&self) -> Result<usize, TrainError> {
+        let mut longest = 0;
+        for split in [Split::Train, Split::Validation, Split::Test] {
+            match self.task(split) {
+                Ok(task) => longest = longest.max(task.max_tokens().map_or(0, |most| most + 1)),
+                // A part without prompts is refused where it is needed.
+                Err(TrainError::NoPrompts { .. } | TrainError::NoPromptLines { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(longest)
+    }
+
     fn take_from_other_runs(&mut self, device: &Device) -> Result<(), TrainError> {
         let open = |run: &Path, checkpoint| {
             let other = OtherRun::open(run, checkpoint, &self.vocab, &self.actions, device)?;
@@ -342,7 +395,7 @@ impl Experiment {
         };
         let prior = match &self.config.prior {
             Some(PriorConfig::Network { run, checkpoint }) => Some(open(run, *checkpoint)?),
-            Some(PriorConfig::Ngram { .. }) | None => None,
+            Some(PriorConfig::Ngram { .. } | PriorConfig::Pretrained { .. }) | None => None,
         };
         let initial = match &self.config.training.initial {
             Some(initial) => Some((Box::new(open(&initial.run, initial.checkpoint)?), initial.clone())),
@@ -440,7 +493,7 @@ impl Experiment {
 
     /// How values are weighed against the policy of the data, where the network learns one.
     pub fn decoding(&self) -> Option<Decoding> {
-        self.config.learner.companions().has_policy.then(|| self.config.decoding.unwrap_or_default())
+        self.config.companions().has_policy.then(|| self.config.decoding.unwrap_or_default())
     }
 
     /// The logged episodes that are learned from.
@@ -643,7 +696,7 @@ impl Experiment {
     fn random_network_of(&self, shape: &NetworkConfig, device: &Device) -> TextQNetwork {
         let mut rng = Seed(self.config.seed).stream("init");
         let input = self.encoder.shape(self.vocab.len());
-        shape.init(input, &self.actions, self.config.learner.companions(), &mut rng, device)
+        shape.init_on(self.base.as_ref(), input, &self.actions, self.config.companions(), &mut rng, device)
     }
 
     /// `network` with a graph and without dropout, to take gradients of what it says.

@@ -121,7 +121,7 @@ impl Responses {
         let mut references: HashMap<Prompt, Vec<Vec<TokenId>>> = HashMap::new();
         for response in self.parts.get(&split).map(Vec::as_slice).unwrap_or_default() {
             let prompt = tokenizer.encode(&response.prompt)?;
-            let is_known = !tokenizer.encode(&response.response)?.contains(&Special::Unk.id());
+            let is_known = !tokenizer.encode_after(&response.response)?.contains(&Special::Unk.id());
             if !is_known || prompt.contains(&Special::Unk.id()) {
                 found.n_left_out += 1;
                 continue;

@@ -10,7 +10,7 @@ use dqn_core::{CoreError, Policy, Progress, QNetwork, Spread, UpdateStats, learn
 use dqn_mdp::Trajectory;
 use dqn_model::TextQNetwork;
 use dqn_text::split::Split;
-use dqn_text::tokenizer::TextTokenizer;
+use dqn_text::tokenizer::{TextTokenizer, TokenizerConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
@@ -155,7 +155,9 @@ pub fn open_experiment(directory: &RunDirectory, device: &Device) -> Result<(Exp
     let origin = origin(directory)?;
     let path = directory.config_path();
     let config = ExperimentConfig::from_toml(&read(&path)?, &path.display().to_string(), &[])?;
-    let tokenizer = match config.corpus.is_some() || config.environment.is_game() {
+    let is_stored =
+        matches!(config.tokenizer, TokenizerConfig::Pretrained { .. }) && directory.tokenizer_path().is_file();
+    let tokenizer = match config.corpus.is_some() || config.environment.is_game() || is_stored {
         true => Some(TextTokenizer::load(&directory.tokenizer_path())?),
         false => None,
     };

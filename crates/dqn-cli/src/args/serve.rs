@@ -5,15 +5,19 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use dqn_train::run::checkpoint::Which;
 
 use super::model::share;
 use super::{BackendChoice, at_least_one, not_negative, temperature};
 
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
-    /// Folder of a pretrained language model
-    #[arg(value_name = "FOLDER")]
+    /// Folder of a pretrained language model, or of a run that has learned values on a frozen one
+    #[arg(value_name = "RUN|FOLDER")]
     pub(crate) folder: PathBuf,
+    /// Of a run, which network: last, best, or one kept after so many updates [default: last]
+    #[arg(long, value_name = "last|best|N", value_parser = super::checkpoint)]
+    pub(crate) checkpoint: Option<Which>,
     /// Where to listen; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub(crate) bind: SocketAddr,

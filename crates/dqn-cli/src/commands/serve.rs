@@ -6,31 +6,61 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use anyhow::Context;
+use dqn_model::TorsoConfig;
 use dqn_serve::{ChatTemplate, Defaults, Limits, Server, ServerConfig, Token};
 use dqn_train::language_model::{LanguageModel, LanguageModelFiles, chat_template};
+use dqn_train::run::checkpoint::Which;
+use dqn_train::run::directory::RunDirectory;
+use dqn_train::run::stages::run_in;
+use dqn_train::steered::Values;
 
-use crate::args::Serve;
+use crate::args::{RunChoice, Serve};
 use crate::backend::Backend;
 use crate::console::Console;
 use crate::failure::BadRequest;
-use crate::serve::{Plain, Settings, TextEngine};
+use crate::saved_run::SavedRun;
+use crate::serve::{Plain, Settings, Speaker, Steered, TextEngine};
 
 /// The environment variable that may hold the token.
 const TOKEN: &str = "DQN_TOKEN";
 
 pub(crate) fn run(args: &Serve, console: Console) -> anyhow::Result<()> {
     let config = config(args)?;
-    let files = LanguageModelFiles::open(&args.folder)?;
-    let device = Backend::choose(args.backend.backend.as_deref())?.device()?;
-    let model = Arc::new(files.load(&device)?);
-    let settings = settings(args, &model)?;
-    let server = Server::bind(config, TextEngine::new(Plain(model), settings)).map_err(refusal)?;
+    let server = match !args.folder.join("config.json").is_file() && RunDirectory::is_one(&run_in(&args.folder)?) {
+        true => {
+            let checkpoint = args.checkpoint.unwrap_or(Which::Last);
+            let choice = RunChoice { run: args.folder.clone(), checkpoint, backend: args.backend.clone() };
+            let SavedRun { experiment, device, network, .. } = SavedRun::open(&choice)?;
+            let (model, values) = Values::of(&experiment, network, &device)?;
+            let folder = match &experiment.config.network.torso {
+                TorsoConfig::Pretrained(torso) => torso.folder.clone(),
+                _ => args.folder.clone(),
+            };
+            let beta = experiment.config.decoding.unwrap_or_default().beta;
+            let settings = settings(args, &model, &folder, Some(beta))?;
+            bind(config, Steered { plain: Plain(Arc::new(model)), values }, settings)?
+        }
+        false => {
+            if args.checkpoint.is_some() {
+                return Err(BadRequest("--checkpoint is for runs, and this is a folder of a model".to_owned()).into());
+            }
+            let files = LanguageModelFiles::open(&args.folder)?;
+            let device = Backend::choose(args.backend.backend.as_deref())?.device()?;
+            let model = Arc::new(files.load(&device)?);
+            let settings = settings(args, &model, &args.folder, None)?;
+            bind(config, Plain(model), settings)?
+        }
+    };
     let handle = server.shutdown_handle();
     ctrlc::set_handler(move || handle.shut_down()).context("cannot listen to Ctrl-C")?;
     let address = server.local_addr();
     console
         .note(&format!("http://{address} has a page to write at, http://{address}/v1 is for clients; Ctrl-C ends it"));
     Ok(server.run_blocking()?)
+}
+
+fn bind<S: Speaker + 'static>(config: ServerConfig, speaker: S, settings: Settings) -> anyhow::Result<Server> {
+    Server::bind(config, TextEngine::new(speaker, settings)).map_err(refusal)
 }
 
 /// Settings that the server refuses are mistakes of the request.
@@ -79,8 +109,9 @@ fn token(file: Option<&Path>) -> anyhow::Result<Option<Token>> {
     Ok(Some(token))
 }
 
-fn settings(args: &Serve, model: &LanguageModel) -> anyhow::Result<Settings> {
-    if args.beta.is_some_and(|beta| beta > 0.0) {
+/// `folder` is that of the model; `beta` that of the run, where there is one.
+fn settings(args: &Serve, model: &LanguageModel, folder: &Path, beta: Option<f64>) -> anyhow::Result<Settings> {
+    if beta.is_none() && args.beta.is_some_and(|beta| beta > 0.0) {
         return Err(BadRequest("--beta weighs values, and a folder has none".to_owned()).into());
     }
     let source = match &args.chat_template {
@@ -88,7 +119,7 @@ fn settings(args: &Serve, model: &LanguageModel) -> anyhow::Result<Settings> {
             let text = fs::read_to_string(file);
             Some(text.map_err(|error| BadRequest(format!("--chat-template {}: {error}", file.display())))?)
         }
-        None => chat_template(&args.folder)?,
+        None => chat_template(folder)?,
     };
     let text_of = |token| model.tokenizer.token(token).unwrap_or_default();
     let chat = source.map(|source| ChatTemplate {
@@ -96,9 +127,9 @@ fn settings(args: &Serve, model: &LanguageModel) -> anyhow::Result<Settings> {
         bos_token: model.bos.map(text_of).unwrap_or_default(),
         eos_token: model.eos.first().copied().map(text_of).unwrap_or_default(),
     });
-    let folder = args.folder.canonicalize().unwrap_or_else(|_| args.folder.clone());
-    let name = folder.file_name().map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned());
-    let made = fs::metadata(args.folder.join("config.json")).and_then(|file| file.modified()).ok();
+    let made = fs::metadata(folder.join("config.json")).and_then(|file| file.modified()).ok();
+    let named = args.folder.canonicalize().unwrap_or_else(|_| args.folder.clone());
+    let name = named.file_name().map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned());
     let made = made.and_then(|made| made.duration_since(UNIX_EPOCH).ok());
     let usual = Defaults::default();
     Ok(Settings {
@@ -111,7 +142,7 @@ fn settings(args: &Serve, model: &LanguageModel) -> anyhow::Result<Settings> {
             top_p: args.top_p.unwrap_or(usual.top_p),
             top_k: args.top_k.or(usual.top_k),
             repetition_penalty: args.repetition_penalty.unwrap_or(usual.repetition_penalty),
-            beta: args.beta.unwrap_or(usual.beta),
+            beta: args.beta.or(beta).unwrap_or(usual.beta),
         },
     })
 }

@@ -6,6 +6,7 @@ use dqn_serve::EngineError;
 use dqn_text::TokenId;
 use dqn_train::TrainError;
 use dqn_train::language_model::LanguageModel;
+use dqn_train::steered::Values;
 
 /// What is said of the next token of each of several texts, row after row.
 pub(crate) struct Said {
@@ -76,6 +77,49 @@ impl Speaker for Plain {
 
     fn select(&self, read: Self::Read, rows: &[usize]) -> Option<Self::Read> {
         read.select(rows)
+    }
+}
+
+/// A language model with values that a run has learned on it.
+pub(crate) struct Steered {
+    pub(crate) plain: Plain,
+    pub(crate) values: Values,
+}
+
+impl Steered {
+    fn said(&self, hidden: burn::tensor::Tensor<2>) -> Result<Said, EngineError> {
+        let advantages = self.values.advantages(hidden.clone()).try_into_vec_as::<f32>();
+        Ok(Said { advantages: Some(advantages.map_err(|error| failed(&error))?), ..self.plain.said(hidden)? })
+    }
+}
+
+impl Speaker for Steered {
+    type Read = dqn_model::pretrained::LmState;
+
+    fn model(&self) -> &Arc<LanguageModel> {
+        &self.plain.0
+    }
+
+    fn has_values(&self) -> bool {
+        true
+    }
+
+    fn start(&self, prompt: &[TokenId], n_more: usize) -> Result<(Self::Read, Said), EngineError> {
+        let (read, hidden) = self.model().lm.start(&[prompt], n_more).map_err(refused)?;
+        Ok((read, self.said(hidden)?))
+    }
+
+    fn step(&self, tokens: &[TokenId], read: &mut Self::Read) -> Result<Said, EngineError> {
+        let hidden = self.model().lm.step(tokens, read).map_err(|error| failed(&error))?;
+        self.said(hidden)
+    }
+
+    fn join(&self, one: Self::Read, other: Self::Read) -> Self::Read {
+        self.plain.join(one, other)
+    }
+
+    fn select(&self, read: Self::Read, rows: &[usize]) -> Option<Self::Read> {
+        self.plain.select(read, rows)
     }
 }
 

@@ -77,22 +77,26 @@ impl<'a> LogTranslator<'a> {
         match episode {
             LoggedEpisode::Turns(logged) => {
                 let mut rewards = logged.rewards.iter().copied();
+                let mut place = Place::Beginning;
                 for turn in &logged.turns {
+                    let place = std::mem::replace(&mut place, Place::After);
                     if turn.is_action {
-                        let actions = self.divide(&turn.text)?;
+                        let actions = self.divide(&turn.text, place)?;
                         draft.act_all(&actions, rewards.next().expect("a reward for each action turn"));
                     } else {
-                        draft.observe(&self.encode(&turn.text)?);
+                        draft.observe(&self.encode(&turn.text, place)?);
                     }
                 }
             }
             LoggedEpisode::Triple(triple) => {
                 if source.is_none() {
-                    draft.observe(&self.encode(&triple.prompt)?);
+                    draft.observe(&self.encode(&triple.prompt, Place::Beginning)?);
                 }
+                let begins = source.is_some() || triple.prompt.is_empty();
+                let place = if begins { Place::Beginning } else { Place::After };
                 let answer = match self.ending {
                     Some(_) if triple.response.is_empty() => Vec::new(),
-                    _ => self.divide(&triple.response)?,
+                    _ => self.divide(&triple.response, place)?,
                 };
                 let actions: Vec<ActionId> = answer.into_iter().chain(self.ending).collect();
                 draft.act_all(&actions, triple.reward);
@@ -114,13 +118,17 @@ impl<'a> LogTranslator<'a> {
         }
     }
 
-    fn encode(&self, text: &str) -> Result<Vec<TokenId>, LogProblem> {
-        self.tokenizer.encode(text).map_err(|source| LogProblem::Tokenize { text: text.to_owned(), source })
+    fn encode(&self, text: &str, place: Place) -> Result<Vec<TokenId>, LogProblem> {
+        let tokens = match place {
+            Place::Beginning => self.tokenizer.encode(text),
+            Place::After => self.tokenizer.encode_after(text),
+        };
+        tokens.map_err(|source| LogProblem::Tokenize { text: text.to_owned(), source })
     }
 
     /// The actions that write `text`, at least one.
-    fn divide(&self, text: &str) -> Result<Vec<ActionId>, LogProblem> {
-        let tokens = self.encode(text)?;
+    fn divide(&self, text: &str, place: Place) -> Result<Vec<ActionId>, LogProblem> {
+        let tokens = self.encode(text, place)?;
         if tokens.is_empty() {
             return Err(LogProblem::NoTokens { text: text.to_owned() });
         }
@@ -157,6 +165,13 @@ impl<'a> LogTranslator<'a> {
         }
         Ok(())
     }
+}
+
+/// Where in its episode a text stands.
+#[derive(Clone, Copy)]
+enum Place {
+    Beginning,
+    After,
 }
 
 impl Draft<'_> {

@@ -101,8 +101,12 @@ impl SimilarityConfig {
                 -references.iter().map(rate).fold(f64::INFINITY, f64::min)
             }),
         };
+        let decoded = |prompt: &Prompt, text: &[TokenId]| match prompt.tokens.is_empty() {
+            true => context.tokenizer.decode(text),
+            false => context.tokenizer.decode_after(text),
+        };
         let decode = |(prompt, texts): (&Prompt, &Vec<Vec<TokenId>>)| {
-            (prompt.clone(), texts.iter().map(|text| context.tokenizer.decode(text)).collect())
+            (prompt.clone(), texts.iter().map(|text| decoded(prompt, text)).collect())
         };
         let references = context.references.iter().map(decode).collect();
         Ok(Box::new(Similarity { name, when: self.when, compare, references, tokenizer: context.tokenizer.share() }))

@@ -90,7 +90,14 @@ pub(super) fn by_text(
     tokenizer: &dyn Tokenizer,
     score: impl Fn(&str) -> f64,
 ) -> TermReward {
-    by_score(when, episode, |text| score(&tokenizer.decode(&text[episode.n_start_tokens..])))
+    by_score(when, episode, |text| score(&written(episode, text.len(), tokenizer)))
+}
+
+/// What was written in the first `length` tokens of an episode, as it reads after its prompt.
+pub(super) fn written(episode: &Trajectory, length: usize, tokenizer: &dyn Tokenizer) -> String {
+    let tokens = &episode.tokens[episode.n_start_tokens..length];
+    // The start has <bos>: with nothing else in it, what is written begins the text.
+    if episode.n_start_tokens > 1 { tokenizer.decode_after(tokens) } else { tokenizer.decode(tokens) }
 }
 
 /// The mean of `values`, 0 where there are none.

@@ -4,6 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::activation::{silu, softmax};
 use burn::tensor::{Device, Tensor, TensorData};
 
+use super::adapter::Adapter;
 use super::config::ModelConfig;
 
 /// `x W + b`, or `x W`.
@@ -13,6 +14,8 @@ pub struct Projection {
     pub weight: Param<Tensor<2>>,
     /// `[outputs]`
     pub bias: Option<Param<Tensor<1>>>,
+    /// What training adds to the weight, where it is adapted.
+    pub adapter: Option<Adapter>,
 }
 
 impl Projection {
@@ -22,7 +25,12 @@ impl Projection {
     pub fn forward(&self, rows: Tensor<3>) -> Tensor<3> {
         let [batch, time, n_inputs] = rows.dims();
         let [_, n_outputs] = self.weight.dims();
-        let sums = rows.reshape([batch * time, n_inputs]).matmul(self.weight.val());
+        let rows = rows.reshape([batch * time, n_inputs]);
+        let sums = rows.clone().matmul(self.weight.val());
+        let sums = match &self.adapter {
+            Some(adapter) => sums + adapter.forward(rows),
+            None => sums,
+        };
         let sums = match &self.bias {
             Some(bias) => sums + bias.val().unsqueeze(),
             None => sums,
@@ -116,6 +124,16 @@ pub(super) struct Pass<'a> {
     pub(super) turn: Option<Turn>,
     /// What is added to the scores: `[batch or 1, 1, time, places]`.
     pub(super) mask: Tensor<4>,
+}
+
+impl Pass<'_> {
+    /// The same on a device that records a graph.
+    pub(super) fn lifted(self) -> Self {
+        let turn = self
+            .turn
+            .map(|Turn { cosine, sine }| Turn { cosine: Tensor::from_inner(cosine), sine: Tensor::from_inner(sine) });
+        Self { turn, mask: Tensor::from_inner(self.mask), ..self }
+    }
 }
 
 impl Block {

@@ -6,10 +6,12 @@
 //! logits are apart, so that heads can be put beside the output layer.
 
 mod acting;
+mod adapter;
 mod cache;
 mod config;
 mod error;
 mod files;
+mod head;
 mod header;
 mod keys;
 mod layers;
@@ -18,14 +20,18 @@ mod model;
 #[cfg(feature = "flex")]
 mod packing;
 mod rope;
+mod torso;
 mod weights;
 
 pub use acting::{ActingLm, LmState};
+pub use adapter::{Adapter, LoraConfig};
 pub use config::{Family, ModelConfig};
 pub use error::{PretrainedError, TensorFault};
 pub use files::{PretrainedFiles, WeightSummary};
+pub use head::LanguageModelHead;
 pub use header::{NumberKind, TensorEntry, read_header};
 pub use layers::{Block, Norm, Projection};
 pub use model::CausalLm;
 pub use rope::{Rope, RopeScaling};
+pub use torso::{PretrainedBase, PretrainedConfig, PretrainedState, PretrainedTorso};
 pub use weights::WeightFiles;

@@ -75,10 +75,21 @@ impl CausalLm {
         remember: impl FnMut(usize, [Tensor<4>; 2]) -> [Tensor<4>; 2],
     ) -> Tensor<3> {
         let (time, device) = (tokens.dims()[1], tokens.device());
-        let places = Tensor::<1, Int>::arange(0..time as i64, &device);
-        let later = places.clone().unsqueeze_dim::<2>(0).greater(places.clone().unsqueeze_dim::<2>(1));
-        let mask = later.float().mul_scalar(FORBIDDEN).reshape([1, 1, time, time]);
-        self.read(tokens, places.unsqueeze_dim(0), mask, remember)
+        let places = Tensor::<1, Int>::arange(0..time as i64, &device).unsqueeze_dim(0);
+        self.read(tokens, places, causal_mask(time, &device), remember)
+    }
+
+    /// What the first block reads: the vectors of tokens and of their places.
+    ///
+    /// # Shapes
+    /// - `tokens`: `[batch, time]`; `places`: `[batch or 1, time]`
+    /// - returns `[batch, time, width]`
+    pub(super) fn embedded(&self, tokens: Tensor<2, Int>, places: Tensor<2, Int>) -> Tensor<3> {
+        let rows = gathered(&self.embedding, tokens);
+        match &self.positions {
+            Some(table) => rows + gathered(table, places),
+            None => rows,
+        }
     }
 
     /// Hidden states of tokens at given places, which attend to what `remember` answers with.
@@ -93,10 +104,7 @@ impl CausalLm {
         mut remember: impl FnMut(usize, [Tensor<4>; 2]) -> [Tensor<4>; 2],
     ) -> Tensor<3> {
         let device = tokens.device();
-        let mut rows = gathered(&self.embedding, tokens);
-        if let Some(table) = &self.positions {
-            rows = rows + gathered(table, places.clone());
-        }
+        let mut rows = self.embedded(tokens, places.clone());
         let turn = Turn::new(&self.config, places.float(), &device);
         let pass = Pass { config: &self.config, turn, mask };
         for (layer, block) in self.blocks.iter().enumerate() {
@@ -145,6 +153,13 @@ impl CausalLm {
     }
 }
 
+/// What is added to the scores of places, so that none sees those after it: `[1, 1, time, time]`.
+pub(super) fn causal_mask(time: usize, device: &Device) -> Tensor<4> {
+    let places = Tensor::<1, Int>::arange(0..time as i64, device);
+    let later = places.clone().unsqueeze_dim::<2>(0).greater(places.unsqueeze_dim::<2>(1));
+    later.float().mul_scalar(FORBIDDEN).reshape([1, 1, time, time])
+}
+
 /// The rows of a table that indices name: `[batch, time]` to `[batch, time, width]`.
 fn gathered(table: &Param<Tensor<2>>, indices: Tensor<2, Int>) -> Tensor<3> {
     let ([batch, time], [_, width]) = (indices.dims(), table.dims());
@@ -174,7 +189,7 @@ impl<E, T: FnMut(Slot) -> Result<TensorData, E>> Parts<'_, T> {
 
     fn projection(&mut self, part: Part, has_bias: bool) -> Result<Projection, E> {
         let bias = has_bias.then(|| self.vector(part, Kind::Bias)).transpose()?;
-        Ok(Projection { weight: self.matrix(part)?, bias })
+        Ok(Projection { weight: self.matrix(part)?, bias, adapter: None })
     }
 
     fn block(&mut self, layer: usize) -> Result<Block, E> {

@@ -5,13 +5,14 @@
 mod bpe;
 mod char;
 mod line;
+mod model;
 mod pretrained;
 mod stream;
 mod word;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use self::bpe::BpeTokenizer;
 pub use self::char::CharTokenizer;
 pub use self::line::LineTokenizer;
+pub use self::model::ModelTokenizer;
 pub use self::pretrained::PretrainedTokenizer;
 pub use self::stream::{Detokenizer, StopStrings};
 pub use self::word::{ChineseWords, WordTokenizer};
@@ -32,6 +34,20 @@ pub trait Tokenizer: ShareTokenizer + Debug + Send + Sync {
     /// # Errors
     /// When the underlying tokenizer fails.
     fn encode(&self, text: &str) -> Result<Vec<TokenId>, TextError>;
+
+    /// The tokens of a `text` that goes on from another one: those of [`Tokenizer::encode`], where the tokenizer does not
+    /// write the beginning of a text otherwise than its middle.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    fn encode_after(&self, text: &str) -> Result<Vec<TokenId>, TextError> {
+        self.encode(text)
+    }
+
+    /// The text of `ids` that go on from others, as [`Tokenizer::encode_after`] has them.
+    fn decode_after(&self, ids: &[TokenId]) -> String {
+        self.decode(ids)
+    }
 
     /// The text of `ids`; `<pad>`, `<bos>` and `<eos>` write nothing.
     ///
@@ -112,6 +128,11 @@ pub enum TokenizerConfig {
         #[schemars(range(min = 1))]
         min_count: usize,
     },
+    /// That of a pretrained language model, which is not trained: see [docs/pretrained.md](pretrained.md).
+    Pretrained {
+        /// The folder of the model, with its `tokenizer.json`; a relative path starts at the experiment file.
+        folder: PathBuf,
+    },
 }
 
 fn default_max_tokens() -> usize {
@@ -127,13 +148,15 @@ fn default_min_pair_count() -> usize {
 }
 
 impl TokenizerConfig {
-    /// Makes a tokenizer from `texts`; the same texts give the same tokenizer.
+    /// Makes a tokenizer from `texts`; the same texts give the same tokenizer. That of a pretrained model is read instead.
     ///
     /// # Errors
     /// [`TextError::NoTokens`] when the texts hold no token that is frequent enough, [`TextError::MaxTokens`] when the
-    /// kind needs a larger vocabulary, [`TextError::NoJieba`], and [`TextError::Bpe`] when the library fails.
+    /// kind needs a larger vocabulary, [`TextError::NoJieba`], [`TextError::Bpe`] when the library fails, and
+    /// [`TextError::TokenizerFile`] when that of a model cannot be read.
     pub fn train(&self, texts: &[&str]) -> Result<TextTokenizer, TextError> {
         Ok(match *self {
+            TokenizerConfig::Pretrained { ref folder } => TextTokenizer::Model(ModelTokenizer::load(folder)?),
             TokenizerConfig::Char { max_tokens, min_count } => {
                 TextTokenizer::Char(CharTokenizer::train(texts, max_tokens, min_count)?)
             }
@@ -161,6 +184,8 @@ pub enum TextTokenizer {
     Line(LineTokenizer),
     /// See [`TokenizerConfig::Bpe`].
     Bpe(BpeTokenizer),
+    /// See [`TokenizerConfig::Pretrained`].
+    Model(ModelTokenizer),
 }
 
 /// What the file of a char, word or line tokenizer begins with; a BPE file is that of the `tokenizers` library.
@@ -181,6 +206,7 @@ enum Stored {
     Char(CharTokenizer),
     Word(WordTokenizer),
     Line(LineTokenizer),
+    Pretrained(model::Files),
 }
 
 impl TextTokenizer {
@@ -191,6 +217,7 @@ impl TextTokenizer {
             TextTokenizer::Word(_) => "word",
             TextTokenizer::Line(_) => "line",
             TextTokenizer::Bpe(_) => "bpe",
+            TextTokenizer::Model(_) => "pretrained",
         }
     }
 
@@ -201,6 +228,7 @@ impl TextTokenizer {
             TextTokenizer::Word(tokenizer) => tokenizer.unknown(text),
             TextTokenizer::Line(tokenizer) => tokenizer.unknown(text),
             TextTokenizer::Bpe(tokenizer) => tokenizer.unknown(text),
+            TextTokenizer::Model(tokenizer) => tokenizer.unknown(text),
         }
     }
 
@@ -210,6 +238,7 @@ impl TextTokenizer {
             TextTokenizer::Char(tokenizer) => Stored::Char(tokenizer.clone()),
             TextTokenizer::Line(tokenizer) => Stored::Line(tokenizer.clone()),
             TextTokenizer::Word(tokenizer) => Stored::Word(tokenizer.clone()),
+            TextTokenizer::Model(tokenizer) => Stored::Pretrained(tokenizer.files().clone()),
             TextTokenizer::Bpe(tokenizer) => return tokenizer.to_json(),
         };
         let file = File { format: FORMAT.to_owned(), version: VERSION, tokenizer: stored };
@@ -234,6 +263,7 @@ impl TextTokenizer {
                     Stored::Char(tokenizer) => TextTokenizer::Char(tokenizer),
                     Stored::Word(tokenizer) => TextTokenizer::Word(tokenizer),
                     Stored::Line(tokenizer) => TextTokenizer::Line(tokenizer),
+                    Stored::Pretrained(files) => TextTokenizer::Model(ModelTokenizer::of(files, origin)?),
                 })
             }
             Some(other) => Err(fault(format!("its format is {other}; expected {FORMAT:?}"))),
@@ -272,12 +302,27 @@ impl TextTokenizer {
 }
 
 impl Tokenizer for TextTokenizer {
+    fn encode_after(&self, text: &str) -> Result<Vec<TokenId>, TextError> {
+        match self {
+            TextTokenizer::Model(tokenizer) => tokenizer.encode_after(text),
+            others => others.encode(text),
+        }
+    }
+
+    fn decode_after(&self, ids: &[TokenId]) -> String {
+        match self {
+            TextTokenizer::Model(tokenizer) => tokenizer.decode_after(ids),
+            others => others.decode(ids),
+        }
+    }
+
     fn encode(&self, text: &str) -> Result<Vec<TokenId>, TextError> {
         match self {
             TextTokenizer::Char(tokenizer) => tokenizer.encode(text),
             TextTokenizer::Word(tokenizer) => tokenizer.encode(text),
             TextTokenizer::Line(tokenizer) => tokenizer.encode(text),
             TextTokenizer::Bpe(tokenizer) => tokenizer.encode(text),
+            TextTokenizer::Model(tokenizer) => tokenizer.encode(text),
         }
     }
 
@@ -287,6 +332,7 @@ impl Tokenizer for TextTokenizer {
             TextTokenizer::Word(tokenizer) => tokenizer.decode(ids),
             TextTokenizer::Line(tokenizer) => tokenizer.decode(ids),
             TextTokenizer::Bpe(tokenizer) => tokenizer.decode(ids),
+            TextTokenizer::Model(tokenizer) => tokenizer.decode(ids),
         }
     }
 
@@ -296,6 +342,7 @@ impl Tokenizer for TextTokenizer {
             TextTokenizer::Word(tokenizer) => tokenizer.vocab(),
             TextTokenizer::Line(tokenizer) => tokenizer.vocab(),
             TextTokenizer::Bpe(tokenizer) => tokenizer.vocab(),
+            TextTokenizer::Model(tokenizer) => tokenizer.vocab(),
         }
     }
 }

@@ -13,6 +13,8 @@ use crate::{TextError, TokenId};
 const TOKENIZER: &str = "tokenizer.json";
 /// The file that may name its special tokens.
 const SETTINGS: &str = "tokenizer_config.json";
+/// The file of the model's configuration, which may name them too.
+const MODEL: &str = "config.json";
 /// Longest file: the largest that are in use have some 30 MB.
 const MAX_BYTES: u64 = 256 << 20;
 
@@ -25,7 +27,11 @@ pub struct PretrainedTokenizer {
     n_tokens: usize,
     bos: Option<TokenId>,
     eos: Option<TokenId>,
+    unk: Option<TokenId>,
 }
+
+/// The contents of a tokenizer's file, of that of its settings, and of the model's configuration.
+type Contents = (String, Option<String>, Option<String>);
 
 impl PretrainedTokenizer {
     /// Reads `tokenizer.json` in `folder` and, where it is there, the names of special tokens in `tokenizer_config.json`.
@@ -33,10 +39,17 @@ impl PretrainedTokenizer {
     /// # Errors
     /// [`TextError::TokenizerFile`] when a file cannot be read or is none of these.
     pub fn load(folder: &Path) -> Result<Self, TextError> {
-        let path = folder.join(TOKENIZER);
-        let settings = folder.join(SETTINGS);
-        let settings = if settings.is_file() { Some(text_of(&settings)?) } else { None };
-        Self::from_json(&text_of(&path)?, settings.as_deref(), &path.display().to_string())
+        let (json, settings, _) = Self::contents(folder)?;
+        Self::from_json(&json, settings.as_deref(), &folder.join(TOKENIZER).display().to_string())
+    }
+
+    /// What the files in `folder` hold that tell of its tokenizer.
+    pub(super) fn contents(folder: &Path) -> Result<Contents, TextError> {
+        let optional = |name: &str| {
+            let path = folder.join(name);
+            if path.is_file() { text_of(&path).map(Some) } else { Ok(None) }
+        };
+        Ok((text_of(&folder.join(TOKENIZER))?, optional(SETTINGS)?, optional(MODEL)?))
     }
 
     /// Reads the content of a `tokenizer.json` and of a `tokenizer_config.json`; `origin` names the first in errors.
@@ -61,7 +74,12 @@ impl PretrainedTokenizer {
             name.and_then(|name| inner.token_to_id(name)).map(TokenId)
         };
         let (bos, eos) = (named("bos_token"), named("eos_token"));
-        Ok(Self { inner: Box::new(inner), n_tokens: highest as usize + 1, bos, eos })
+        let of_model = serde_json::from_str::<Value>(json).ok().and_then(|json| {
+            let name = json["model"]["unk_token"].as_str()?;
+            inner.token_to_id(name).map(TokenId)
+        });
+        let unk = named("unk_token").or(of_model);
+        Ok(Self { inner: Box::new(inner), n_tokens: highest as usize + 1, bos, eos, unk })
     }
 
     /// How text is divided, as the `tokenizers` library names it.
@@ -87,6 +105,11 @@ impl PretrainedTokenizer {
     /// The token that ends texts, where the files name one.
     pub fn eos(&self) -> Option<TokenId> {
         self.eos
+    }
+
+    /// The token that stands for what is none, where the files name one.
+    pub fn unk(&self) -> Option<TokenId> {
+        self.unk
     }
 
     /// The tokens of `text`, with the special ones that the tokenizer puts around a text.
@@ -143,6 +166,13 @@ pub(super) mod tests {
 
     /// A tokenizer as Llama has it: words begin with a bar, and what is no token is written in bytes.
     pub(in crate::tokenizer) fn with_bytes() -> PretrainedTokenizer {
+        PretrainedTokenizer::from_json(&json_with_bytes(), Some(SETTINGS_WITH_BYTES), "x/tokenizer.json").unwrap()
+    }
+
+    pub(in crate::tokenizer) const SETTINGS_WITH_BYTES: &str =
+        r#"{"bos_token": "<s>", "eos_token": {"content": "</s>"}}"#;
+
+    pub(in crate::tokenizer) fn json_with_bytes() -> String {
         let words = ["<unk>", "<s>", "</s>", "▁", "a", "b", "▁a", "▁ab", "ab"];
         let bytes = (0..256).map(|byte| format!("<0x{byte:02X}>"));
         let tokens = words.into_iter().map(str::to_owned).chain(bytes);
@@ -167,8 +197,7 @@ pub(super) mod tests {
             "model": {"type": "BPE", "unk_token": "<unk>", "byte_fallback": true, "fuse_unk": true, "vocab": vocab,
                 "merges": [["▁", "a"], ["▁a", "b"], ["a", "b"]]},
         });
-        let settings = r#"{"bos_token": "<s>", "eos_token": {"content": "</s>"}}"#;
-        PretrainedTokenizer::from_json(&json.to_string(), Some(settings), "x/tokenizer.json").unwrap()
+        json.to_string()
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 pub mod check;
 pub mod layers;
+mod pretrained;
 pub mod reference;
 mod schema;
 pub mod stages;
@@ -18,7 +19,7 @@ use dqn_core::bootstrap::Bootstrap;
 use dqn_core::objective::Objective;
 use dqn_core::policy::Exploration;
 use dqn_core::schedule::Span;
-use dqn_core::{Decoding, DqnConfig, ReplayConfig};
+use dqn_core::{Companions, Decoding, DqnConfig, ReplayConfig};
 use dqn_env::game::GamePlayer;
 use dqn_env::log::OnFault;
 use dqn_env::{EnvironmentConfig, RewardConfig};
@@ -277,6 +278,11 @@ pub enum PriorConfig {
         /// Which of its checkpoints.
         #[serde(default)]
         checkpoint: SavedCheckpoint,
+    },
+    /// A pretrained language model, as it lies in its folder; for actions of one token of its tokenizer.
+    Pretrained {
+        /// The folder of the model; a relative path starts at the experiment file.
+        folder: PathBuf,
     },
 }
 
@@ -671,11 +677,36 @@ impl ExperimentConfig {
         runs
     }
 
+    /// What the network must learn beside its values, or brings with it: decoding weighs the policy of a pretrained model
+    /// without its being taught.
+    pub fn companions(&self) -> Companions {
+        let companions = self.learner.companions();
+        let has_model = self.network.torso.pretrained().is_some();
+        Companions { has_policy: companions.has_policy || (has_model && self.decoding.is_some()), ..companions }
+    }
+
+    /// The folders of pretrained models: of the tokenizer, the torso and the prior.
+    pub fn model_folders_mut(&mut self) -> Vec<&mut PathBuf> {
+        let tokenizer = match &mut self.tokenizer {
+            TokenizerConfig::Pretrained { folder } => Some(folder),
+            _ => None,
+        };
+        let torso = match &mut self.network.torso {
+            TorsoConfig::Pretrained(config) => Some(&mut config.folder),
+            _ => None,
+        };
+        let prior = match &mut self.prior {
+            Some(PriorConfig::Pretrained { folder }) => Some(folder),
+            _ => None,
+        };
+        [tokenizer, torso, prior].into_iter().flatten().collect()
+    }
+
     /// The folders of the other runs, in the order of [`ExperimentConfig::other_runs`].
     pub fn other_runs_mut(&mut self) -> Vec<&mut PathBuf> {
         let prior = match &mut self.prior {
             Some(PriorConfig::Network { run, .. }) => Some(run),
-            Some(PriorConfig::Ngram { .. }) | None => None,
+            Some(PriorConfig::Ngram { .. } | PriorConfig::Pretrained { .. }) | None => None,
         };
         prior.into_iter().chain(self.training.initial.as_mut().map(|initial| &mut initial.run)).collect()
     }
@@ -758,7 +789,7 @@ impl ExperimentConfig {
         }
         self.encoder_faults(&mut fault);
         self.source_faults(is_generation, &mut fault);
-        if self.decoding.is_some() && !self.learner.companions().has_policy {
+        if self.decoding.is_some() && !self.companions().has_policy {
             let why = "it weighs values against the policy of the data, which only learner.imitation teaches";
             fault("decoding", "a table".to_owned(), why);
         }
@@ -773,9 +804,14 @@ impl ExperimentConfig {
             let why = "only tasks with sources have one answer to each: use \"bleu\" or \"return\"";
             fault("evaluation.metric", self.evaluation.metric.name().to_owned(), why);
         }
+        let has_model = self.network.torso.pretrained().is_some();
         for (path, found, why) in self.learner.faults(self.network.distribution) {
-            fault(path, found, why);
+            // A pretrained model is the policy of the data without being taught it.
+            if !(has_model && path == "learner.imitation" && self.learner.imitation == 0.0) {
+                fault(path, found, why);
+            }
         }
+        self.pretrained_faults(&mut fault);
         if self.replay.priority.is_some() && self.replay.rewarded_fraction > 0.0 {
             let why = "windows are drawn either by priority or by reward: remove one of both";
             fault("replay.rewarded_fraction", self.replay.rewarded_fraction.to_string(), why);
@@ -787,7 +823,8 @@ impl ExperimentConfig {
             fault("replay.length_pool_batches", self.replay.length_pool_batches.to_string(), why);
         }
         self.action_faults(is_generation, &mut fault);
-        if self.prior.is_some() && !needs_text && !has_sources {
+        let is_pretrained_prior = matches!(self.prior, Some(PriorConfig::Pretrained { .. }));
+        if self.prior.is_some() && !needs_text && !has_sources && !is_pretrained_prior {
             fault("prior", "a prior".to_owned(), "a prior over text needs a [corpus]");
         }
         let within = |path: &str, bounds: (f64, f64), least: f64, most: f64, allowed: &str| {

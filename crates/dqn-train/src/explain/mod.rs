@@ -238,7 +238,7 @@ pub fn explain_episode(
 fn separator(experiment: &Experiment) -> &'static str {
     match experiment.tokenizer() {
         None | Some(TextTokenizer::Word(_)) => " ",
-        Some(TextTokenizer::Char(_) | TextTokenizer::Line(_) | TextTokenizer::Bpe(_)) => "",
+        Some(TextTokenizer::Char(_) | TextTokenizer::Line(_) | TextTokenizer::Bpe(_) | TextTokenizer::Model(_)) => "",
     }
 }
 
@@ -261,7 +261,8 @@ fn shown(experiment: &Experiment, tokens: &[TokenId]) -> String {
     let mut text = String::new();
     for stretch in tokens.chunk_by(|one, next| is_silent(one) == is_silent(next)) {
         match experiment.tokenizer() {
-            Some(tokenizer) if !is_silent(&stretch[0]) => text += &tokenizer.decode(stretch),
+            // Each piece as it reads behind others, so that they can be put together.
+            Some(tokenizer) if !is_silent(&stretch[0]) => text += &tokenizer.decode_after(stretch),
             _ => {
                 let names: Vec<&str> = stretch.iter().map(|&token| experiment.vocab().token(token)).collect();
                 text += &names.join(" ");

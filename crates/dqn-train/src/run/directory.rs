@@ -115,6 +115,11 @@ impl RunDirectory {
         Ok(())
     }
 
+    /// Whether the folder of a run lies at `path`.
+    pub fn is_one(path: &Path) -> bool {
+        path.join(MARKER_NAME).is_file()
+    }
+
     /// Opens the folder of a run for reading.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dqn_mdp::{MdpError, Reward, TermReward, Trajectory};
-use dqn_text::{TokenId, Tokenizer};
+use dqn_text::Tokenizer;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +27,7 @@ use self::protocol::ScoredText;
 use crate::EnvError;
 use crate::reward::config::default_weight;
 use crate::reward::context::{References, check};
-use crate::reward::when::{of_values, valued_lengths};
+use crate::reward::when::{of_values, valued_lengths, written};
 use crate::reward::{RewardContext, TextWhen};
 
 /// Settings of the term `external`.
@@ -180,11 +180,10 @@ impl External {
     fn texts(&self, episode: &Trajectory) -> impl Iterator<Item = ScoredText> {
         let prompt = episode.prompt();
         let references = self.references.get(&prompt).map(Vec::as_slice).unwrap_or_default();
-        let references: Vec<String> = references.iter().map(|text| self.tokenizer.decode(text)).collect();
+        let references: Vec<String> = references.iter().map(|text| self.tokenizer.decode_after(text)).collect();
         let prompt = self.tokenizer.decode(&prompt.tokens);
         valued_lengths(self.when, episode).into_iter().map(move |length| {
-            let written: &[TokenId] = &episode.tokens[episode.n_start_tokens..length];
-            let response = self.tokenizer.decode(written);
+            let response = written(episode, length, &*self.tokenizer);
             ScoredText { prompt: prompt.clone(), response, references: references.clone() }
         })
     }
