@@ -492,7 +492,7 @@ mod tests {
     fn the_soft_value_of_a_policy_is_its_state_value_which_moves_no_features() {
         let device = Device::flex().autodiff();
         let mut init = Init { rng: &mut Seed(5).stream("init"), device: &device };
-        let policy = HeadConfig::Policy { temperature: 0.5, init_deviation: 0.5 };
+        let policy = HeadConfig::Policy { temperature: 0.5, init_deviation: 0.5, from_model: false };
         let head = Head::new(policy, Distribution::Mean, None, [4, 7], &mut init);
         let features = Tensor::<2>::from_data([[1.0, -2.0, 0.5, 3.0], [0.0, 1.0, 1.0, -1.0]], &device).require_grad();
         let value = head.state_value.as_ref().unwrap().forward(features.clone());

@@ -201,7 +201,7 @@ fn a_text_does_not_depend_on_its_batch() {
 
 #[test]
 fn a_graph_reaches_every_parameter() {
-    use burn::module::AutodiffModule;
+    use burn::module::Module;
     for name in ["llama", "gpt2", "llama-tied-bf16"] {
         let device = Device::flex().autodiff();
         let lm = CausalLm::load(&folder(name), &device).unwrap();
