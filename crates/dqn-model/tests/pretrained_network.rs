@@ -10,9 +10,8 @@ use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use dqn_core::{
-    Companions, Decoding, InputShape, OptimizerConfig, QNetwork, Schedule, SequenceInput, StepInput, learner,
-};
+use dqn_core::optimizer::OptimizerConfig;
+use dqn_core::{Companions, Decoding, InputShape, QNetwork, Schedule, SequenceInput, StepInput, learner};
 use dqn_mdp::{ActionTable, Seed, TokenId};
 use dqn_model::pretrained::{CausalLm, LoraConfig, PretrainedBase, PretrainedConfig};
 use dqn_model::{HeadConfig, NetworkConfig, TextQNetwork, TorsoConfig};
