@@ -65,7 +65,7 @@ fn fingerprint(folder: &Path) -> Result<String, TrainError> {
     for entry in std::fs::read_dir(folder).map_err(unread(folder))? {
         let path = entry.map_err(unread(folder))?.path();
         let is_part = path.extension().is_some_and(|end| end == "safetensors" || end == "json")
-            && !path.file_name().is_some_and(|name| name == "generation_config.json");
+            && path.file_name().is_none_or(|name| name != "generation_config.json");
         files.extend(is_part.then_some(path));
     }
     files.sort();

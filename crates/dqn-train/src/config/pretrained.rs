@@ -64,12 +64,11 @@ impl ExperimentConfig {
             fault("network.head.kind", "relevance or tied".to_owned(), why);
         }
         let is_imitation = self.learner.objective == Objective::Imitation {};
-        if matches!(self.network.head, HeadConfig::LanguageModel {}) {
-            if !is_imitation || self.network.noise.is_some() || torso.is_frozen() {
-                let why = "logits are no values: it is for the objective imitation, without noise, and with trained_blocks or \
-                           lora, since the output layer itself is not trained";
-                fault("network.head.kind", "language_model".to_owned(), why);
-            }
+        let are_logits = matches!(self.network.head, HeadConfig::LanguageModel {});
+        if are_logits && (!is_imitation || self.network.noise.is_some() || torso.is_frozen()) {
+            let why = "logits are no values: it is for the objective imitation, without noise, and with trained_blocks or \
+                       lora, since the output layer itself is not trained";
+            fault("network.head.kind", "language_model".to_owned(), why);
         }
         let has_policy = self.companions().has_policy;
         if torso.is_frozen() && self.learner.imitation > 0.0 {
