@@ -55,7 +55,7 @@ fn texts_come_and_go() {
     let all: Vec<WriteRequest> = prompts
         .iter()
         .enumerate()
-        .map(|(index, prompt)| request(&model, prompt, 5 + 3 * index, index as u64))
+        .map(|(index, prompt)| request(&model, prompt, 5 + 3 * index, 10 + index as u64))
         .collect();
     let mut writer = Writer::new(&model, 3);
     let mut texts = BTreeMap::new();
@@ -70,6 +70,7 @@ fn texts_come_and_go() {
         }
     }
     // One that runs is given up, others come while the rest goes on.
+    assert_eq!(writer.n_open(), 3, "all three go on");
     writer.cancel(1);
     texts.remove(&1);
     for (index, request) in all.iter().enumerate().skip(3) {
