@@ -12,7 +12,7 @@ use dqn_model::TextQNetwork;
 use dqn_text::split::Split;
 use dqn_train::config::ExperimentConfig;
 use dqn_train::experiment::Experiment;
-use dqn_train::explain::{Method, StepView, explain_episode};
+use dqn_train::explain::{Method, Replacement, StepView, explain_episode};
 use dqn_train::play::{NetworkPlayer, play};
 use dqn_train::samples::{Reference, logged};
 
@@ -49,7 +49,7 @@ fn every_smoke_config_logs_the_values_that_explain_finds() {
         if !is_config || config.contains("extends") || config.contains("[[stages]]") {
             continue;
         }
-        for log in ["responses.jsonl", "walk.jsonl"] {
+        for log in ["responses.jsonl", "walk.jsonl", "pretrained.jsonl"] {
             config = config.replace(&format!("{log:?}"), &format!("{:?}", folder.join(log).display().to_string()));
         }
         let context = path.file_name().unwrap().to_string_lossy().into_owned();
@@ -73,8 +73,12 @@ fn every_smoke_config_logs_the_values_that_explain_finds() {
             assert_eq!(valued.len(), episode.len(), "{context}: a value for each decision");
             n_answered += usize::from(sample.pieces.len() > valued.len() + 1);
             let n_actions = experiment.actions.len();
-            let explained =
-                explain_episode(&experiment, &network, BEGIN, &episode, n_actions, Method::Gradient).unwrap();
+            // A pretrained model reads tokens by vectors that are not trained and have no gradient.
+            let method = match experiment.config.network.torso.pretrained() {
+                Some(_) => Method::Occlusion(Replacement::Vocabulary),
+                None => Method::Gradient,
+            };
+            let explained = explain_episode(&experiment, &network, BEGIN, &episode, n_actions, method).unwrap();
             for (piece, step) in valued.iter().zip(&explained.steps) {
                 let (q, expected) = (f64::from(step.taken.q), advantage(step, reference));
                 let [found_q, found] = [piece.q, piece.advantage].map(|value| f64::from(value.unwrap()));

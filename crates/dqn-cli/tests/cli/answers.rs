@@ -150,20 +150,16 @@ fn values_are_learned_from_logged_hypotheses_with_scores() {
     dqn(here, &["data", "check", "hypotheses.jsonl", "--config", "offline.toml"]).ends_with(DONE);
     let trained = dqn(here, &["train", "--config", "offline.toml", "--run-dir", "ilql", "--json"]).ends_with(DONE);
     let outcome: Value = serde_json::from_str(&trained.stdout).unwrap();
-    let rows = outcome["evaluation"].as_array().unwrap();
-    let of = |name: &str| {
-        let row = rows.iter().find(|row| row["split"] == "test" && row["policy"].as_str().unwrap().starts_with(name));
-        row.unwrap_or_else(|| panic!("{name} of {rows:?}"))["episode_return"]["mean"].as_f64().unwrap()
-    };
-    assert!(of("ILQL") > of("uniform random"), "{rows:?}");
+    let test = outcome["evaluation"].as_array().unwrap().iter().find(|row| row["split"] == "test").unwrap();
+    // Words at random have .2.
+    assert!(test["episode_return"]["mean"].as_f64().unwrap() > 0.4, "{test}");
 
     let strange = log.replacen("\"prompt\":\"", "\"prompt\":\"no such ", 1);
     fs::write(here.join("hypotheses.jsonl"), strange).unwrap();
-    dqn(here, &["train", "--config", "offline.toml", "--run-dir", "other"]).must_be_refused(&[
-        "hypotheses.jsonl:1",
-        "no such ",
-        "sources that the task learns from",
-    ]);
+    let refused = dqn(here, &["train", "--config", "offline.toml", "--run-dir", "other"]).ends_with(BAD_REQUEST);
+    for part in ["hypotheses.jsonl:1", "no such ", "sources that the task learns from"] {
+        assert!(refused.stderr.contains(part), "{part}: {}", refused.stderr);
+    }
 }
 
 #[test]

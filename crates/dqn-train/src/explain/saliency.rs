@@ -182,7 +182,8 @@ fn gradient(
         let gradients = network.token_gradients(&input, chosen.squeeze_dim(1), rivals.squeeze_dim(1));
         let [gradient, _] = gradients.ok_or_else(|| TrainError::NotOffered {
             what: "--method gradient".to_owned(),
-            why: "this network reads pairs of tokens, which have no gradient of their own; use occlusion".to_owned(),
+            why: "this network reads tokens otherwise than by vectors with a gradient of their own; use occlusion"
+                .to_owned(),
         })?;
         let lengths = numbers(gradient.powi_scalar(2).sum_dim(2).sqrt());
         for (lengths, &step) in lengths.chunks_exact(n_tokens).zip(chunk) {
