@@ -33,7 +33,7 @@ pub(crate) struct Serve {
     /// A name that the Host header may have; may be repeated
     #[arg(long, value_name = "NAME")]
     pub(crate) allow_host: Vec<String>,
-    /// An origin whose web pages may ask, such as https://example.org; may be repeated
+    /// An origin whose web pages may ask, such as `https://example.org`; may be repeated
     #[arg(long, value_name = "ORIGIN")]
     pub(crate) cors: Vec<String>,
     /// A Jinja file that makes a text of a conversation [default: the folder's own, where it has one]
