@@ -29,7 +29,7 @@ fn spawn(folder: &Path, arguments: &[&str]) -> Child {
         .unwrap()
 }
 
-fn wait_until(has_begun: impl Fn() -> bool) {
+pub(crate) fn wait_until(has_begun: impl Fn() -> bool) {
     let begin = Instant::now();
     while !has_begun() {
         assert!(begin.elapsed() < Duration::from_secs(120), "the run has not begun after two minutes");

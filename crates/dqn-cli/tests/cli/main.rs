@@ -13,6 +13,7 @@ mod program;
 mod reports;
 mod runs;
 mod scores;
+mod serving;
 mod stages;
 mod sweeps;
 mod terminal;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 #[cfg(unix)]
-use crate::interrupts::{interrupt, start};
+use crate::interrupts::{interrupt, start, wait_until};
 #[cfg(unix)]
 use crate::program::INTERRUPTED;
 use crate::program::{DONE, dqn, tiny};
@@ -226,6 +226,7 @@ fn stages_that_were_killed_and_stopped_end_in_the_same_bits() {
     // The first stage is killed on its way, ...
     let begin = ["train", "--config", "recipe.toml", "--run-dir", "run"];
     let mut child = start(here, "run/1-mle", &begin);
+    wait_until(|| here.join("run/1-mle/checkpoints/last.ckpt").is_file());
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(!is_finished("run/1-mle") && !here.join("run/2-dqn").exists());
