@@ -387,14 +387,7 @@ impl TextQNetwork {
         features: Tensor<2>,
         decoding: Decoding,
     ) -> Tensor<2> {
-        let values = match &self.second {
-            Some(second) => values.min_pair(second.q_values(&self.embedding, features.clone())),
-            None => values,
-        };
-        let values = match &self.state_value {
-            Some(state_value) => values - self.state_value_of(state_value, features.clone()),
-            None => values,
-        };
+        let values = self.beyond_state(values, &features);
         let log_policy = log_softmax(policy.q_values(&self.embedding, features), 1);
         let preferences = values.mul_scalar(decoding.beta);
         let preferences = match decoding.with_policy {
@@ -422,15 +415,23 @@ impl TextQNetwork {
     pub fn advantages(&self, features: Tensor<2>) -> Tensor<2> {
         let features = self.acting_features(self.finish(features));
         let values = self.values.q_values(&self.embedding, features.clone());
+        let values = self.beyond_state(values, &features);
+        match &self.state_value {
+            Some(_) => values,
+            None => values.clone() - values.mean_dim(1),
+        }
+    }
+
+    /// The smaller of two values where there are two, less the value of the state where it is learned: `[rows, actions]`.
+    fn beyond_state(&self, values: Tensor<2>, features: &Tensor<2>) -> Tensor<2> {
         let values = match &self.second {
             Some(second) => values.min_pair(second.q_values(&self.embedding, features.clone())),
             None => values,
         };
-        let baseline = match &self.state_value {
-            Some(state_value) => self.state_value_of(state_value, features),
-            None => values.clone().mean_dim(1),
-        };
-        values - baseline
+        match &self.state_value {
+            Some(state_value) => values - self.state_value_of(state_value, features.clone()),
+            None => values,
+        }
     }
 
     /// `[rows, width]` to `[rows, 1]`.

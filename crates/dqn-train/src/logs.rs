@@ -219,7 +219,7 @@ pub struct SampleRequest {
 const BATCH: usize = 128;
 
 /// Lets `network` write from the prompts or about the sources of the training part, and hands out each text with its start
-/// and the sum of its rewards.
+/// and the sum of its rewards. Returns how many have no shape in a log: those about a source that were cut at the limit.
 ///
 /// # Errors
 /// [`TrainError::NotOffered`] for a task that is no free writing, and what an environment, a reward and `take` refuse.
@@ -229,7 +229,7 @@ pub fn sample_texts(
     progress: Progress,
     request: &SampleRequest,
     mut take: impl FnMut(LoggedEpisode) -> Result<(), TrainError>,
-) -> Result<(), TrainError> {
+) -> Result<usize, TrainError> {
     let task = experiment.task(Split::Train)?;
     if task.prompts.is_none() {
         return Err(TrainError::NotOffered {
@@ -248,18 +248,20 @@ pub fn sample_texts(
     let starts: Vec<Start> =
         (0..n_starts).flat_map(|start| std::iter::repeat_n(Start::Indexed(start), request.n_texts)).collect();
     let mut environments = task.environments(BATCH.min(starts.len()))?;
+    let mut n_left_out = 0;
     for starts in starts.chunks(BATCH) {
         let mut episodes = play(&mut environments[..starts.len()], starts, &mut player)?;
         if let Some(reward) = &mut reward {
             reward.judge(&mut episodes)?;
         }
         for episode in &episodes {
-            if let Some(text) = logged_text(experiment, episode) {
-                take(text)?;
+            match logged_text(experiment, episode) {
+                Some(text) => take(text)?,
+                None => n_left_out += 1,
             }
         }
     }
-    Ok(())
+    Ok(n_left_out)
 }
 
 /// A text as a log has it. One about a source that was cut at the limit of the task has no shape there: a triple has ended.

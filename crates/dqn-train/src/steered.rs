@@ -1,7 +1,6 @@
 //! A frozen language model with the values that a run has learned on it.
 
-use burn::tensor::Tensor;
-use burn::tensor::{Device, Int, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use dqn_core::QNetwork;
 use dqn_model::{TextQNetwork, TorsoConfig};
 use dqn_text::tokenizer::TextTokenizer;

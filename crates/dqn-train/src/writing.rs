@@ -67,15 +67,34 @@ pub struct Piece {
     pub ending: Option<Ending>,
 }
 
+/// The tokens that stand in a text, each once, for the penalty of repetition.
+#[derive(Clone, Debug, Default)]
+pub struct SeenTokens {
+    tokens: Vec<u32>,
+    known: HashSet<u32>,
+}
+
+impl SeenTokens {
+    /// Adds a token that the text has now.
+    pub fn add(&mut self, token: TokenId) {
+        if self.known.insert(token.0) {
+            self.tokens.push(token.0);
+        }
+    }
+
+    /// The tokens in the order in which they came first.
+    pub fn tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+}
+
 /// A text that is being written.
 #[derive(Debug)]
 struct Writing {
     number: u64,
     request: WriteRequest,
     rng: ChaCha8Rng,
-    /// Tokens in the text, each once, for the penalty of repetition.
-    seen: Vec<u32>,
-    known: HashSet<u32>,
+    seen: SeenTokens,
     detokenizer: Detokenizer,
     stop: StopStrings,
     n_tokens: usize,
@@ -120,17 +139,14 @@ impl<'a> Writer<'a> {
         let mut writing = Writing {
             number,
             rng: request.seed.stream("writing"),
-            seen: Vec::new(),
-            known: HashSet::new(),
+            seen: SeenTokens::default(),
             detokenizer: Detokenizer::after(&request.prompt),
             stop: StopStrings::new(request.stop.iter().cloned()),
             n_tokens: 0,
             last: TokenId(0),
             request,
         };
-        for index in 0..writing.request.prompt.len() {
-            writing.see(writing.request.prompt[index]);
-        }
+        writing.request.prompt.iter().for_each(|&token| writing.seen.add(token));
         self.waiting.push_back(writing);
         Ok(number)
     }
@@ -203,12 +219,6 @@ impl<'a> Writer<'a> {
 }
 
 impl Writing {
-    fn see(&mut self, token: TokenId) {
-        if self.known.insert(token.0) {
-            self.seen.push(token.0);
-        }
-    }
-
     /// Chooses the next token, and what of the text can be shown with it.
     fn write(
         &mut self,
@@ -216,7 +226,7 @@ impl Writing {
         logits: &[f32],
         scratch: &mut SamplingScratch,
     ) -> Result<Piece, TrainError> {
-        let token = self.request.sampling.choose(logits, &self.seen, &mut self.rng, scratch);
+        let token = self.request.sampling.choose(logits, self.seen.tokens(), &mut self.rng, scratch);
         let token = TokenId(token.ok_or(TrainError::NoLogits { n_tokens: self.request.prompt.len() + self.n_tokens })?);
         self.n_tokens += 1;
         let mut ending = None;
@@ -224,7 +234,7 @@ impl Writing {
         if model.eos.contains(&token) {
             ending = Some(Ending::Eos);
         } else {
-            self.see(token);
+            self.seen.add(token);
             self.last = token;
             let (text, is_stop) = self.stop.push(&self.detokenizer.push(&model.tokenizer, token));
             shown = text;

@@ -62,7 +62,7 @@ fn sample(args: &DataSample, console: Console) -> anyhow::Result<()> {
     };
     let mut writer = None;
     let mut total = 0.0;
-    sample_texts(&experiment, &network, progress, &request, |episode| {
+    let n_left_out = sample_texts(&experiment, &network, progress, &request, |episode| {
         total += episode.episode_return();
         // The file is made when there is something to write, so that a refusal leaves none.
         let writer = match &mut writer {
@@ -71,11 +71,19 @@ fn sample(args: &DataSample, console: Console) -> anyhow::Result<()> {
         };
         Ok(writer.write(&episode)?)
     })?;
-    let Some(writer) = writer else { return Ok(()) };
+    let Some(writer) = writer else {
+        let why =
+            format!("none of {n_left_out} texts ended within the limit of the task, so that there is nothing to log");
+        return Err(BadRequest(why).into());
+    };
     let n_episodes = writer.n_episodes();
     writer.finish()?;
     let mean = total / n_episodes as f64;
-    console.result(&format!("{}: {n_episodes} texts, mean reward {mean:.3}", args.output.display()))
+    let left_out = match n_left_out {
+        0 => String::new(),
+        n_left_out => format!("; {n_left_out} were cut at the limit of the task and left out"),
+    };
+    console.result(&format!("{}: {n_episodes} texts, mean reward {mean:.3}{left_out}", args.output.display()))
 }
 
 fn check(args: &DataCheck, console: Console) -> anyhow::Result<()> {

@@ -19,7 +19,7 @@ use crate::backend::Backend;
 use crate::console::Console;
 use crate::failure::BadRequest;
 use crate::saved_run::SavedRun;
-use crate::serve::{Plain, Settings, Speaker, Steered, TextEngine};
+use crate::serve::{Settings, Speaker, TextEngine};
 
 /// The environment variable that may hold the token.
 const TOKEN: &str = "DQN_TOKEN";
@@ -38,7 +38,7 @@ pub(crate) fn run(args: &Serve, console: Console) -> anyhow::Result<()> {
             };
             let beta = experiment.config.decoding.unwrap_or_default().beta;
             let settings = settings(args, &model, &folder, Some(beta))?;
-            bind(config, Steered { plain: Plain(Arc::new(model)), values }, settings)?
+            bind(config, Speaker { model: Arc::new(model), values: Some(values) }, settings)?
         }
         false => {
             if args.checkpoint.is_some() {
@@ -48,7 +48,7 @@ pub(crate) fn run(args: &Serve, console: Console) -> anyhow::Result<()> {
             let device = Backend::choose(args.backend.backend.as_deref())?.device()?;
             let model = Arc::new(files.load(&device)?);
             let settings = settings(args, &model, &args.folder, None)?;
-            bind(config, Plain(model), settings)?
+            bind(config, Speaker { model, values: None }, settings)?
         }
     };
     let handle = server.shutdown_handle();
@@ -59,7 +59,7 @@ pub(crate) fn run(args: &Serve, console: Console) -> anyhow::Result<()> {
     Ok(server.run_blocking()?)
 }
 
-fn bind<S: Speaker + 'static>(config: ServerConfig, speaker: S, settings: Settings) -> anyhow::Result<Server> {
+fn bind(config: ServerConfig, speaker: Speaker, settings: Settings) -> anyhow::Result<Server> {
     Server::bind(config, TextEngine::new(speaker, settings)).map_err(refusal)
 }
 

@@ -4,13 +4,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use dqn_core::{Sampling as Draws, SamplingScratch};
+use dqn_model::pretrained::LmState;
 use dqn_serve::{
     Alternative, ChatTemplate, Codec, Defaults, Engine, EngineError, ModelCard, Sampling, Slot, TextKind, Written,
 };
 use dqn_text::TokenId;
 use dqn_text::tokenizer::Detokenizer;
 use dqn_train::language_model::LanguageModel;
-use dqn_train::writing::seed_of;
+use dqn_train::writing::{SeenTokens, seed_of};
 use rand_chacha::ChaCha8Rng;
 
 use super::speaker::{Said, Speaker, failed, refused};
@@ -32,15 +33,15 @@ pub(crate) struct Settings {
     pub(crate) defaults: Defaults,
 }
 
-/// An engine over `S`.
-pub(crate) struct TextEngine<S: Speaker> {
-    speaker: S,
+/// An engine over a language model.
+pub(crate) struct TextEngine {
+    speaker: Speaker,
     settings: Settings,
     /// The texts that were read, in the order of the rows of `read`.
     running: Vec<Writing>,
-    read: Option<S::Read>,
+    read: Option<LmState>,
     /// Texts that were admitted since the last step, with what was said of their first token.
-    fresh: Vec<(Writing, S::Read, Said)>,
+    fresh: Vec<(Writing, LmState, Said)>,
     scratch: SamplingScratch,
 }
 
@@ -49,16 +50,14 @@ struct Writing {
     slot: Slot,
     sampling: Sampling,
     rng: ChaCha8Rng,
-    /// Tokens that stand in the text, each once.
-    seen: Vec<u32>,
-    known: HashSet<u32>,
+    seen: SeenTokens,
     detokenizer: Detokenizer,
     /// The token that is read next.
     last: TokenId,
 }
 
-impl<S: Speaker> TextEngine<S> {
-    pub(crate) fn new(speaker: S, settings: Settings) -> Self {
+impl TextEngine {
+    pub(crate) fn new(speaker: Speaker, settings: Settings) -> Self {
         let (running, fresh) = (Vec::new(), Vec::new());
         Self { speaker, settings, running, read: None, fresh, scratch: SamplingScratch::default() }
     }
@@ -74,16 +73,16 @@ impl<S: Speaker> TextEngine<S> {
     }
 }
 
-impl<S: Speaker> Engine for TextEngine<S> {
+impl Engine for TextEngine {
     fn card(&self) -> ModelCard {
-        let config = self.speaker.model().lm.config();
+        let config = self.speaker.model.lm.config();
         ModelCard {
             id: self.settings.id.clone(),
             created: self.settings.created,
             context_length: config.n_positions,
             vocabulary_size: config.vocab_size,
             n_slots: self.settings.n_slots,
-            has_values: self.speaker.has_values(),
+            has_values: self.speaker.values.is_some(),
             max_alternatives: MAX_ALTERNATIVES,
             has_count_penalties: false,
             chat: self.settings.chat.clone(),
@@ -92,7 +91,7 @@ impl<S: Speaker> Engine for TextEngine<S> {
     }
 
     fn codec(&self) -> Arc<dyn Codec> {
-        Arc::new(ModelCodec(Arc::clone(self.speaker.model())))
+        Arc::new(ModelCodec(Arc::clone(&self.speaker.model)))
     }
 
     fn admit(&mut self, prompt: &[u32], sampling: &Sampling) -> Result<Slot, EngineError> {
@@ -105,12 +104,11 @@ impl<S: Speaker> Engine for TextEngine<S> {
             slot,
             sampling: *sampling,
             rng: seed_of(sampling.seed, 0, 0).stream("writing"),
-            seen: Vec::new(),
-            known: HashSet::new(),
+            seen: SeenTokens::default(),
             detokenizer: Detokenizer::after(&prompt),
             last: TokenId(0),
         };
-        prompt.iter().for_each(|&token| writing.see(token));
+        prompt.iter().for_each(|&token| writing.seen.add(token));
         self.fresh.push((writing, read, said));
         Ok(slot)
     }
@@ -123,13 +121,13 @@ impl<S: Speaker> Engine for TextEngine<S> {
         }
         for (writing, read, first) in self.fresh.drain(..) {
             self.read = Some(match self.read.take() {
-                Some(old) => self.speaker.join(old, read),
+                Some(old) => old.join(read),
                 None => read,
             });
             self.running.push(writing);
             said.push(first);
         }
-        let model = Arc::clone(self.speaker.model());
+        let model = Arc::clone(&self.speaker.model);
         let n_tokens = model.lm.config().vocab_size;
         let rows = said.iter().flat_map(|said| {
             let advantages = said.advantages.as_ref().map(|values| values.chunks_exact(n_tokens));
@@ -147,19 +145,13 @@ impl<S: Speaker> Engine for TextEngine<S> {
         self.fresh.retain(|(writing, ..)| writing.slot != slot);
         if self.running.iter().any(|writing| writing.slot == slot) {
             let stays: Vec<usize> = (0..self.running.len()).filter(|&row| self.running[row].slot != slot).collect();
-            self.read = self.read.take().and_then(|read| self.speaker.select(read, &stays));
+            self.read = self.read.take().and_then(|read| read.select(&stays));
             self.running.retain(|writing| writing.slot != slot);
         }
     }
 }
 
 impl Writing {
-    fn see(&mut self, token: TokenId) {
-        if self.known.insert(token.0) {
-            self.seen.push(token.0);
-        }
-    }
-
     /// Chooses the next token by `log pi + beta (Q - V)`.
     fn write(
         &mut self,
@@ -173,13 +165,13 @@ impl Writing {
             logits.iter().zip(advantages).map(|(logit, advantage)| logit + beta * advantage).collect()
         });
         let preferences = weighed.as_deref().unwrap_or(logits);
-        let chosen = draws(&self.sampling).choose(preferences, &self.seen, &mut self.rng, scratch);
+        let chosen = draws(&self.sampling).choose(preferences, self.seen.tokens(), &mut self.rng, scratch);
         let token = chosen.ok_or_else(|| failed(&"the model does not answer with numbers"))?;
         let is_end = model.eos.contains(&TokenId(token));
         let piece = if is_end {
             self.detokenizer.finish(&model.tokenizer)
         } else {
-            self.see(TokenId(token));
+            self.seen.add(TokenId(token));
             self.last = TokenId(token);
             self.detokenizer.push(&model.tokenizer, TokenId(token))
         };

@@ -4,4 +4,4 @@ mod engine;
 mod speaker;
 
 pub(crate) use engine::{Settings, TextEngine};
-pub(crate) use speaker::{Plain, Speaker, Steered};
+pub(crate) use speaker::Speaker;
