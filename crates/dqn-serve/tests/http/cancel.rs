@@ -12,9 +12,13 @@ use crate::fake::Fake;
 
 /// An engine whose texts take longer than a test waits, unless they are cancelled.
 fn slow() -> Fake {
+    taking(Duration::from_millis(5))
+}
+
+fn taking(step_time: Duration) -> Fake {
     let mut engine = Fake::new();
     engine.card.context_length = 1 << 20;
-    engine.step_time = Duration::from_millis(5);
+    engine.step_time = step_time;
     engine
 }
 
@@ -66,8 +70,7 @@ fn who_waits_and_goes_away_is_never_begun() {
 
 #[test]
 fn a_slow_reader_keeps_nobody_waiting() {
-    let mut engine = Fake::new();
-    engine.card.context_length = 1 << 20;
+    let engine = taking(Duration::ZERO);
     let limits = Limits { max_tokens: 200_000, ..Limits::default() };
     let server = start(with_limits(limits), engine);
     let asked = json!({"prompt": "0123456789", "max_tokens": 100_000, "stream": true, "logprobs": 2});
@@ -88,8 +91,8 @@ fn a_slow_reader_keeps_nobody_waiting() {
 
 #[test]
 fn a_client_that_takes_nothing_is_cut_off() {
-    let mut engine = Fake::new();
-    engine.card.context_length = 1 << 20;
+    // Sockets are full after some ten thousand tokens, a second or two; all of them would take most of a minute.
+    let engine = taking(Duration::from_micros(20));
     let limits = Limits { max_tokens: 1 << 19, write_time: Duration::from_millis(300), ..Limits::default() };
     let server = start(with_limits(limits), engine);
     let asked = json!({"prompt": "0123456789", "max_tokens": 1 << 19, "stream": true, "logprobs": 2});
@@ -104,12 +107,11 @@ fn a_client_that_takes_nothing_is_cut_off() {
 
 #[test]
 fn what_is_read_slowly_is_not_kept_for_ever() {
-    let mut engine = Fake::new();
-    engine.card.context_length = 1 << 20;
+    let engine = taking(Duration::ZERO);
     let limits = Limits { max_tokens: 1 << 19, request_time: Duration::from_millis(400), ..Limits::default() };
     let server = start(with_limits(limits), engine);
-    // Far more than sockets hold, and written before it is read.
-    let asked = json!({"prompt": "0123456789", "max_tokens": 40_000, "stream": true, "logprobs": 2});
+    // Far more than sockets hold, however large they are here.
+    let asked = json!({"prompt": "0123456789", "max_tokens": 400_000, "stream": true, "logprobs": 2});
     let stream = server.open(&post("/v1/completions", &asked.to_string()));
     std::thread::sleep(Duration::from_millis(800));
     let body = std::io::read_to_string(stream).unwrap();
