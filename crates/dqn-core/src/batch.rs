@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use dqn_mdp::{ActionId, ActionMask, SourceId, StateRef, TokenId};
 
+use crate::completion::Completions;
 use crate::network::SequenceInput;
 use crate::prior::Prior;
 use crate::replay::Window;
@@ -74,9 +75,25 @@ pub struct SequenceBatch {
     pub mask: Option<Vec<f32>>,
     /// Log-probability of every action under the prior: `[batch, states, actions]`, where a prior was given.
     pub log_prior: Option<Vec<f32>>,
+    /// The optimal actions of each step, where they are known and learned.
+    pub aims: Option<Aims>,
+    /// How many windows, one after the other, have the same start, for each start, where that is asked for.
+    pub groups: Option<Vec<usize>>,
     /// The actions that this batch is about, where it is not about all: every `actions` above counts them from 0 in this
     /// order, and the network must be [considering](crate::QNetwork::considering) them.
     pub considered: Option<Vec<i64>>,
+}
+
+/// The optimal actions of the steps of a batch, padded to the most that a step has.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Aims {
+    /// The most actions of a step, at least 1.
+    pub n_aims: usize,
+    /// `[batch, steps, aims]`.
+    pub actions: Vec<i64>,
+    /// Part of each in its step, 0 where there are fewer; those of a step sum to 1, or to 0 where none is known:
+    /// `[batch, steps, aims]`.
+    pub weights: Vec<f32>,
 }
 
 impl BatchBuilder {
@@ -140,6 +157,8 @@ impl BatchBuilder {
             state_actions: vec![0; rows * n_states],
             mask: is_masked.then(|| vec![0.0; n_values]),
             log_prior: prior.map(|_| vec![0.0; n_values]),
+            aims: None,
+            groups: None,
             considered: None,
         };
         for (row, (window, span)) in windows.iter().zip(&spans).enumerate() {
@@ -307,6 +326,19 @@ pub struct DeviceBatch {
     pub mask: Option<Tensor<3>>,
     /// `[batch, states, actions]`.
     pub log_prior: Option<Tensor<3>>,
+    /// [`Aims`].
+    pub aims: Option<DeviceAims>,
+    /// What makes the mean of its group of each window: `[batch, batch]`.
+    pub group_means: Option<Tensor<2>>,
+}
+
+/// [`Aims`] on a device.
+#[derive(Clone, Debug)]
+pub struct DeviceAims {
+    /// `[batch, steps, aims]`.
+    pub actions: Tensor<3, Int>,
+    /// `[batch, steps, aims]`.
+    pub weights: Tensor<3>,
 }
 
 impl SequenceBatch {
@@ -325,6 +357,38 @@ impl SequenceBatch {
     pub fn weighted(self, weights: Vec<f32>) -> Self {
         assert_eq!(weights.len(), self.n_windows, "one weight for each window");
         Self { weights, ..self }
+    }
+
+    /// The same windows in groups of `groups` windows, one after the other.
+    ///
+    /// # Panics
+    /// When the groups are not all the windows.
+    pub fn in_groups(self, groups: Vec<usize>) -> Self {
+        assert_eq!(groups.iter().sum::<usize>(), self.n_windows, "every window is in one group");
+        Self { groups: Some(groups), ..self }
+    }
+
+    /// The same windows with the optimal actions of their steps, which `completions` knows.
+    ///
+    /// # Panics
+    /// When the batch is not about all actions.
+    pub fn aiming(self, windows: &[Window<'_>], completions: &Completions) -> Self {
+        assert!(self.considered.is_none(), "optimal actions are numbered among all actions");
+        let best = |window: &Window<'_>| completions.best_actions(window.trajectory);
+        let best: Vec<Vec<Vec<ActionId>>> = windows.iter().map(best).collect();
+        let n_aims = best.iter().flatten().map(Vec::len).max().unwrap_or(0).max(1);
+        let n_values = self.n_windows * self.n_steps * n_aims;
+        let (mut actions, mut weights) = (vec![0; n_values], vec![0.0; n_values]);
+        for (row, (window, best)) in windows.iter().zip(&best).enumerate() {
+            for (index, of_step) in best[window.start..window.start + window.len].iter().enumerate() {
+                let at = (row * self.n_steps + index) * n_aims;
+                for (place, action) in of_step.iter().enumerate() {
+                    actions[at + place] = i64::from(action.0);
+                    weights[at + place] = 1.0 / of_step.len() as f32;
+                }
+            }
+        }
+        Self { aims: Some(Aims { n_aims, actions, weights }), ..self }
     }
 
     /// Moves the batch to `device`, each array once.
@@ -352,6 +416,21 @@ impl SequenceBatch {
             state_actions: int(self.state_actions, states),
             mask: self.mask.map(per_action),
             log_prior: self.log_prior.map(per_action),
+            group_means: self.groups.map(|groups| {
+                let mut means = vec![0.0; rows * rows];
+                let mut first = 0;
+                for size in groups {
+                    for row in first..first + size {
+                        means[row * rows + first..][..size].fill(1.0 / size as f32);
+                    }
+                    first += size;
+                }
+                Tensor::from_data(TensorData::new(means, [rows, rows]), device)
+            }),
+            aims: self.aims.map(|Aims { n_aims, actions, weights }| DeviceAims {
+                actions: Tensor::from_data(TensorData::new(actions, [rows, steps, n_aims]), device),
+                weights: Tensor::from_data(TensorData::new(weights, [rows, steps, n_aims]), device),
+            }),
         }
     }
 }

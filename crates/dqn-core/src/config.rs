@@ -229,6 +229,24 @@ impl DqnConfig {
                 faults.push(("learner.objective", found(), why));
             }
         }
+        if self.objective == (Objective::GroupConsistency {}) {
+            let found = || "group_consistency".to_owned();
+            if !is_soft {
+                let why = "group consistency compares log-probabilities at a temperature: use the bootstrap soft or kl";
+                faults.push(("learner.objective", found(), why));
+            }
+            if self.n_step != 1 {
+                faults.push((
+                    "learner.objective",
+                    found(),
+                    "group consistency sums all rewards itself: use n_step = 1",
+                ));
+            }
+            if self.discount != 1.0 {
+                let why = "group consistency compares the sum of all rewards of a text: use discount = 1";
+                faults.push(("learner.objective", found(), why));
+            }
+        }
         let td_only = [
             ("learner.lambda", self.lambda.is_some()),
             ("learner.munchausen", self.munchausen.is_some()),
@@ -261,7 +279,9 @@ impl DqnConfig {
         let why = "only TD targets have distributions; the network must answer with the mean";
         let found = match self.objective {
             Objective::PathConsistency { .. } => Some("path_consistency".to_owned()),
+            Objective::GroupConsistency {} => Some("group_consistency".to_owned()),
             Objective::Imitation {} => Some("imitation".to_owned()),
+            Objective::OptimalCompletion {} => Some("optimal_completion".to_owned()),
             Objective::Ilql { .. } => Some("ilql".to_owned()),
             Objective::Td {} => None,
         };

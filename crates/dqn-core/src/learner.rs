@@ -30,12 +30,12 @@ pub struct UpdateStats {
     pub loss: f32,
     /// Mean value of the actions taken, before the update.
     pub mean_q: f32,
-    /// Mean TD target; under imitation, which has none, the mean value again.
+    /// Mean TD target; under imitation and optimal completion, which have none, the mean value again.
     pub mean_target: f32,
-    /// Mean absolute TD error; under imitation the mean cross-entropy.
+    /// Mean absolute TD error; under imitation and optimal completion the mean cross-entropy.
     pub mean_td_error: f32,
     /// Mean absolute difference of the online and the target network about the actions taken, before the update; none
-    /// under imitation, which asks no target network.
+    /// under objectives that ask no target network.
     pub target_drift: Option<f32>,
     /// Share of the actions of the states of the batch that were not allowed.
     pub masked_fraction: f32,
@@ -318,11 +318,22 @@ impl<N: QNetwork> DqnLearner<N> {
                 let drift = Some((target_taken - q_taken.clone()).abs());
                 Comparison { penalty, target, error, q_taken, drift }
             }
-            Objective::Imitation {} => {
-                let penalty = cross_entropy(q_taken.clone());
-                let q_taken = q_taken.inner();
-                let error = penalty.clone().inner();
-                Comparison { error, penalty, target: q_taken.clone(), q_taken, drift: None }
+            Objective::GroupConsistency {} => {
+                let error = self.group_errors(batch, &features, &q_taken);
+                let length = Tensor::from_inner(batch.valid.clone().sum_dim(1));
+                // Each window counts once, however many steps it has.
+                let penalty = self.config.loss.penalty(error.clone()) / length;
+                let (error, q_taken) = (error.inner(), q_taken.inner());
+                Comparison { penalty, target: q_taken.clone() - error.clone(), error, q_taken, drift: None }
+            }
+            Objective::Imitation {} => Comparison::of_logits(cross_entropy(q_taken.clone()), q_taken),
+            Objective::OptimalCompletion {} => {
+                let aims = batch.aims.as_ref().expect("a batch for optimal completion says what is optimal");
+                let q = self.online_states(batch, at_steps).masked_values();
+                let weights = Tensor::from_inner(aims.weights.clone());
+                let aimed = q.clone().gather(2, Tensor::from_inner(aims.actions.clone())) * weights.clone();
+                let [aimed, is_known] = [aimed, weights].map(|of_aims| of_aims.sum_dim(2).squeeze_dim::<2>(2));
+                Comparison::of_logits(log_sum_exp(q) * is_known - aimed, q_taken)
             }
         }
     }
@@ -384,6 +395,34 @@ impl<N: QNetwork> DqnLearner<N> {
         let target_advantages = Tensor::from_inner(target_taken.clone() - at_steps(&target_values));
         let errors = (error(advantages, Tensor::from_inner(target_values)), error(target_advantages, online_values));
         (errors.0, errors.1, target_taken)
+    }
+
+    /// By how much each window differs from the mean of its group in what it says of the value of its start, the same at
+    /// each of its steps: `[batch, steps]`.
+    ///
+    /// ```text
+    /// d_i = sum_t (Q(s_t, a_t) - V(s_t) - r_t)      e_i = d_i - mean of d over the group
+    /// ```
+    ///
+    /// `Q - V` is `temperature * log pi`, or `temperature * log(pi / prior)` under the bootstrap `kl`. Where a policy is soft
+    /// optimal, every `-d_i` is the value of the start. The gradient of half the square is that of REINFORCE with the mean of
+    /// the group as baseline, where the windows were drawn from the policy itself. Source: Richter et al. 2020, eq. 12 and
+    /// proposition 1.
+    fn group_errors(&self, batch: &DeviceBatch, features: &Tensor<3>, q_taken: &Tensor<2>) -> Tensor<2> {
+        let n_steps = batch.valid.dims()[1];
+        let temperature = self.config.bootstrap.temperature();
+        let temperature = temperature.expect("a checked configuration gives group consistency a soft bootstrap");
+        let means = batch.group_means.clone().expect("a batch for group consistency has groups");
+        let values = self.online_states(batch, features.clone().narrow(1, 0, n_steps)).value(temperature);
+        let rewards = match self.prior_rewards(batch) {
+            Some(prior) => batch.returns.clone() + prior.narrow(1, 0, n_steps),
+            None => batch.returns.clone(),
+        };
+        let of_steps =
+            (q_taken.clone() - values - Tensor::from_inner(rewards)) * Tensor::from_inner(batch.valid.clone());
+        let of_windows = of_steps.sum_dim(1);
+        let error = of_windows.clone() - Tensor::from_inner(means).matmul(of_windows);
+        error.repeat_dim(1, n_steps)
     }
 
     /// [`DqnLearner::compare`] for networks that answer with distributions.
@@ -478,6 +517,14 @@ struct Comparison {
     target: Tensor<2>,
     /// By how much the target network's values of the actions taken differ from the online network's.
     drift: Option<Tensor<2>>,
+}
+
+impl Comparison {
+    /// What a cross-entropy found, which has no target.
+    fn of_logits(penalty: Tensor<2>, q_taken: Tensor<2>) -> Self {
+        let q_taken = q_taken.inner();
+        Self { error: penalty.clone().inner(), penalty, target: q_taken.clone(), q_taken, drift: None }
+    }
 }
 
 impl<N: QNetwork> Learner for DqnLearner<N> {

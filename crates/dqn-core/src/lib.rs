@@ -7,6 +7,7 @@
 
 pub mod batch;
 pub mod bootstrap;
+pub mod completion;
 pub mod config;
 pub mod distribution;
 mod error;
@@ -28,6 +29,7 @@ pub mod target;
 pub mod target_network;
 
 pub use batch::{BatchBuilder, SequenceBatch};
+pub use completion::Completions;
 pub use config::DqnConfig;
 pub use distribution::Distribution;
 pub use error::CoreError;

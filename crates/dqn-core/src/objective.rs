@@ -17,6 +17,13 @@ pub enum Objective {
         #[serde(default)]
         multi_step: bool,
     },
+    /// How far the returns of whole episodes from one start are from agreeing with their probabilities. The value of the start,
+    /// which path consistency over the whole episode asks for (Nachum et al. 2017, eq. 9), is the mean of what the
+    /// episodes of the start say of it, so that no value is learned and nothing is bootstrapped (the variance of
+    /// the log-ratio, Richter et al. 2020; contrastive policy gradient, Flet-Berliac et al. 2024). It is consistent with
+    /// episodes of any policy. Needs the bootstrap `soft` or `kl`, whole episodes as windows, and several episodes of each
+    /// start: `training.episodes_per_start`, or a log of them that stand together.
+    GroupConsistency {},
     /// Implicit Q-learning from logged episodes (ILQL, Snell et al. 2022): two values of an action, one of a state, and the
     /// policy that made the log, in one network. The best action of a state is never asked for, so that nothing is claimed
     /// of actions without data; bootstrap plays no part in it. `learner.conservatism` weighs its CQL term,
@@ -31,6 +38,30 @@ pub enum Objective {
     /// The cross-entropy of the actions taken, with the Q-values as logits: maximum-likelihood training on text,
     /// behaviour cloning on logged episodes. Bootstrap, discount, value bounds and target network play no part in it.
     Imitation {},
+    /// The cross-entropy of the optimal actions of every state, with the Q-values as logits: those with which a completion
+    /// can still come as near to a reference as any, by edit distance in tokens (optimal completion distillation, Sabour
+    /// et al. 2019, eq. 4 and 6 as the temperature goes to 0). It learns from what the policy itself wrote, so that it learns
+    /// to go on after its own mistakes, and needs tasks with references. Reward, bootstrap, discount, value bounds and
+    /// target network play no part in it.
+    OptimalCompletion {},
+}
+
+impl Objective {
+    /// Whether the Q-values are learned as the logits of a policy, and say nothing of returns.
+    pub fn teaches_logits(&self) -> bool {
+        match self {
+            Objective::Imitation {} | Objective::OptimalCompletion {} => true,
+            Objective::Td {}
+            | Objective::PathConsistency { .. }
+            | Objective::GroupConsistency {}
+            | Objective::Ilql { .. } => false,
+        }
+    }
+
+    /// Whether the Q-values are in units of return, and not only right up to a number for each state.
+    pub fn knows_values(&self) -> bool {
+        !self.teaches_logits() && *self != Objective::GroupConsistency {}
+    }
 }
 
 fn default_expectile() -> f64 {

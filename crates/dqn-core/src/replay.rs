@@ -3,6 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 
 use dqn_mdp::{ActionMask, Trajectory};
+use rand::seq::SliceRandom;
 use rand::{Rng, RngExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -281,6 +282,35 @@ impl Replay {
         self.numbered(numbers, vec![1.0; n])
     }
 
+    /// Draws whole episodes in groups of the same start, at most `n` of them, and how many of them each group has.
+    ///
+    /// A group is what stands together in replay. Each is drawn at most once, and one alone may be larger than `n`.
+    ///
+    /// # Panics
+    /// When replay is empty or an episode is longer than a window.
+    pub fn sample_groups(&self, n: usize, rng: &mut impl Rng) -> (Sample<'_>, Vec<usize>) {
+        let mut groups: Vec<&[Box<Stored>]> = Vec::new();
+        let (front, back) = self.stored.as_slices();
+        for part in [front, back] {
+            groups.extend(part.chunk_by(|one, other| one.trajectory.shares_start(&other.trajectory)));
+        }
+        assert!(!groups.is_empty(), "sampling from an empty replay");
+        groups.shuffle(rng);
+        let (mut numbers, mut sizes) = (Vec::new(), Vec::new());
+        for group in groups {
+            if !sizes.is_empty() && numbers.len() + group.len() > n {
+                break;
+            }
+            numbers.extend(group.iter().map(|stored| stored.first_window));
+            sizes.push(group.len());
+        }
+        let weights = vec![1.0; numbers.len()];
+        let sample = self.numbered(numbers, weights);
+        let is_whole = |window: &Window<'_>| window.len == window.trajectory.len();
+        assert!(sample.windows.iter().all(is_whole), "a window holds a whole episode");
+        (sample, sizes)
+    }
+
     fn sample_by_priority(&self, n: usize, priorities: &Priorities, beta: f64, rng: &mut impl Rng) -> Sample<'_> {
         let front = self.stored.front().expect("sampling from an empty replay").first_window;
         let n_windows = (self.next_window - front) as f64;
@@ -357,6 +387,34 @@ mod tests {
             first += length as u32;
         }
         replay
+    }
+
+    #[test]
+    fn groups_are_drawn_whole_and_once() {
+        let mut replay = Replay::new(ReplayConfig::default(), 9);
+        let started = |token: u32, first: u32| {
+            let mut episode = episode(first, 2);
+            episode.tokens[0] = TokenId(token);
+            episode
+        };
+        for (first, token) in [7, 7, 7, 8, 9, 9].into_iter().enumerate() {
+            replay.push(started(token, 10 * first as u32));
+        }
+        let mut rng = Seed(2).stream("test");
+        let mut firsts = HashSet::new();
+        for _ in 0..50 {
+            let (sample, sizes) = replay.sample_groups(5, &mut rng);
+            let starts: Vec<u32> = sample.windows.iter().map(|window| window.trajectory.tokens[0].0).collect();
+            let groups: Vec<(u32, usize)> =
+                starts.chunk_by(|one, other| one == other).map(|g| (g[0], g.len())).collect();
+            assert_eq!(groups.iter().map(|group| group.1).collect::<Vec<_>>(), sizes);
+            assert!(groups.iter().all(|group| [(7, 3), (8, 1), (9, 2)].contains(group)), "{groups:?}");
+            assert!(starts.len() <= 5 && groups.len() >= 2);
+            firsts.insert(groups[0].0);
+        }
+        assert_eq!(firsts.len(), 3);
+        // One that is too large comes alone.
+        assert!((0..20).all(|_| replay.sample_groups(1, &mut rng).1.len() == 1));
     }
 
     #[test]

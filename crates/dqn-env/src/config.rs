@@ -143,6 +143,16 @@ impl EnvironmentConfig {
         matches!(self, Self::Maze(_) | Self::Wordle(_) | Self::RandomWalk(_) | Self::Navigation(_))
     }
 
+    /// The most tokens that an episode writes, where texts are written freely.
+    pub fn max_tokens(&self) -> Option<usize> {
+        match self {
+            Self::Generation { max_tokens, .. } | Self::Responses { max_tokens, .. } => Some(*max_tokens),
+            Self::Translation(config) => Some(config.max_tokens),
+            Self::Speech(config) => Some(config.max_tokens),
+            _ => None,
+        }
+    }
+
     /// The game, where the task is one, and what an action of it is.
     ///
     /// # Errors

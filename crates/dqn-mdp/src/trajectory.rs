@@ -107,6 +107,11 @@ impl Trajectory {
         Prompt { source: self.source, tokens: self.start()[1..].to_vec() }
     }
 
+    /// Whether both episodes begin in the same state.
+    pub fn shares_start(&self, other: &Trajectory) -> bool {
+        self.source == other.source && self.start() == other.start()
+    }
+
     /// The tokens of the first state.
     pub fn start(&self) -> &[TokenId] {
         &self.tokens[..self.n_start_tokens]

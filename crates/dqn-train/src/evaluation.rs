@@ -7,7 +7,6 @@ use burn::tensor::Device;
 use burn::tensor::Tensor;
 use burn::tensor::activation::log_softmax;
 use dqn_core::batch::DeviceBatch;
-use dqn_core::objective::Objective;
 use dqn_core::{Decoding, Policy, Prior, QNetwork, Window};
 use dqn_env::RewardSum;
 use dqn_env::game::{Game, GamePlayer, record};
@@ -257,7 +256,7 @@ impl<'a> Evaluator<'a> {
     /// # Errors
     /// When the game refuses a start, or the environment an action.
     pub fn diagnose(&self, network: &TextQNetwork, episodes: &[Trajectory]) -> Result<Option<Diagnostics>, TrainError> {
-        let is_values = !matches!(self.experiment.config.learner.objective, Objective::Imitation {});
+        let is_values = self.experiment.config.learner.objective.knows_values();
         if self.task.prompts.is_some() || !is_values {
             return Ok(None);
         }
@@ -290,7 +289,7 @@ impl<'a> Evaluator<'a> {
             Policy::Boltzmann { temperature } | Policy::BoltzmannMode { temperature } => temperature,
             Policy::Greedy | Policy::EpsilonGreedy { .. } => 1.0,
         };
-        let is_values = !matches!(experiment.config.learner.objective, Objective::Imitation {});
+        let is_values = experiment.config.learner.objective.knows_values();
         let (valued, deciding) = (network.clone().decoding(None), network.clone().decoding(decoding));
         let (mut rewards, mut values, mut likelihoods) = (Vec::new(), Vec::new(), Vec::new());
         for chunk in logged.chunks(64) {

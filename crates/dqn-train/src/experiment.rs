@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use burn::tensor::Device;
 use dqn_core::objective::Objective;
 use dqn_core::policy::Exploration;
-use dqn_core::{BatchBuilder, Decoding, Policy, Prior, Progress, QNetwork, StateEncoder, learner};
+use dqn_core::{BatchBuilder, Completions, Decoding, Policy, Prior, Progress, QNetwork, StateEncoder, learner};
 use dqn_env::game::{Game, Play, TextGame};
 use dqn_env::log::LogTranslator;
 use dqn_env::reward::LineForm;
@@ -648,13 +648,7 @@ impl Experiment {
         let (Some(reward), Some(context), Some(text)) = (&self.config.reward, &self.reward_context, &self.text) else {
             return Ok(None);
         };
-        let continuations = |prompts: &Prompts| {
-            let after = |(prompt, texts): (&Prompt, &Vec<Vec<TokenId>>)| {
-                (prompt.clone(), texts.iter().map(|text| text[prompt.tokens.len()..].to_vec()).collect())
-            };
-            Arc::new(prompts.references.iter().map(after).collect())
-        };
-        let references = task.prompts.as_ref().map(continuations);
+        let references = task.prompts.as_ref().map(Prompts::continuations);
         let context = RewardContext {
             tokenizer: &text.tokenizer,
             reference_lm: Some(Arc::clone(&context.reference_lm)),
@@ -721,6 +715,13 @@ impl Experiment {
         }
     }
 
+    /// What is optimal in the states of `task`, where that is learned.
+    pub fn completions(&self, task: &Task) -> Option<Completions> {
+        let prompts =
+            task.prompts.as_ref().filter(|_| self.config.learner.objective == Objective::OptimalCompletion {})?;
+        Some(Completions::new(prompts.continuations(), &self.actions, Special::Eos.id()))
+    }
+
     /// Whether an update is about the candidates of its batch only, instead of all actions.
     ///
     /// So it is where actions are valued by their text: there the work grows with their number.
@@ -749,8 +750,9 @@ impl Experiment {
     pub fn learned_policies(&self, progress: Progress) -> Vec<Learned> {
         let what = match self.config.learner.objective {
             Objective::Imitation {} => "imitation",
+            Objective::OptimalCompletion {} => "optimal completion",
             Objective::Ilql { .. } => "ILQL",
-            Objective::Td {} | Objective::PathConsistency { .. } => "DQN",
+            Objective::Td {} | Objective::PathConsistency { .. } | Objective::GroupConsistency {} => "DQN",
         };
         if let Some(decoding) = self.decoding() {
             let learned = |name: String, decoding: Decoding| Learned {

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use burn::tensor::activation::log_softmax;
 use dqn_core::batch::FORBIDDEN;
-use dqn_core::objective::Objective;
 use dqn_core::{CoreError, Prior, QNetwork, StateEncoder, learner};
 use dqn_mdp::{ActionTable, Sources, StateRef};
 use dqn_model::{HeadConfig, NetworkConfig, TextQNetwork};
@@ -90,8 +89,8 @@ impl OtherRun {
         let fault = |source| TrainError::OtherNetwork { run: initial.run.clone(), source };
         let own = &self.experiment.config.network;
         let is_policy = matches!(shape.head, HeadConfig::Policy { .. }) || network.companions().has_policy;
-        let are_logits = matches!(own.head, HeadConfig::Scalar { .. })
-            && self.experiment.config.learner.objective == Objective::Imitation {};
+        let are_logits =
+            matches!(own.head, HeadConfig::Scalar { .. }) && self.experiment.config.learner.objective.teaches_logits();
         let becomes_policy = is_policy && are_logits && !initial.fresh_head;
         if !initial.fresh_head && !becomes_policy {
             return learner::load_parameters(network, learner::ONLINE, &self.parts).map_err(fault);

@@ -2,7 +2,6 @@
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::softmax;
-use dqn_core::objective::Objective;
 use dqn_core::{BatchBuilder, Policy, QNetwork, Window};
 use dqn_mdp::Trajectory;
 use dqn_model::TextQNetwork;
@@ -93,7 +92,7 @@ fn values(
     policy: Policy,
     episode: &Trajectory,
 ) -> Option<(Reference, Vec<[f32; 2]>)> {
-    let is_values = !matches!(experiment.config.learner.objective, Objective::Imitation {});
+    let is_values = experiment.config.learner.objective.knows_values();
     if !is_values || episode.is_empty() {
         return None;
     }

@@ -218,6 +218,14 @@ impl Prompts {
         Self { prompts: prompts.into(), references: Arc::new(references), written: None }
     }
 
+    /// How people went on from each prompt: the references after its tokens.
+    pub fn continuations(&self) -> Arc<HashMap<Prompt, Vec<Vec<TokenId>>>> {
+        let after = |(prompt, texts): (&Prompt, &Vec<Vec<TokenId>>)| {
+            (prompt.clone(), texts.iter().map(|text| text[prompt.tokens.len()..].to_vec()).collect())
+        };
+        Arc::new(self.references.iter().map(after).collect())
+    }
+
     /// Each distinct prompt once, in an order drawn with `seed`, at most `most` of them.
     pub fn distinct(&self, most: usize, seed: Seed) -> Self {
         let mut prompts: Vec<Prompt> = self.references.keys().cloned().collect();

@@ -14,7 +14,8 @@ use std::collections::BTreeMap;
 
 use burn::tensor::Device;
 use dqn_audio::SpecAugment;
-use dqn_core::{BatchBuilder, DqnLearner, Learner, Progress, QNetwork, Replay, UpdateStats};
+use dqn_core::objective::Objective;
+use dqn_core::{BatchBuilder, Completions, DqnLearner, Learner, Progress, QNetwork, Replay, UpdateStats};
 use dqn_env::{EnvironmentConfig, RewardSum};
 use dqn_mdp::{Environment, RandomStreams, Seed, Start, Trajectory};
 use dqn_model::TextQNetwork;
@@ -55,6 +56,8 @@ pub struct Training<'a> {
     builder: BatchBuilder,
     /// Hides parts of recordings, where that is asked for.
     augment: Option<SpecAugment>,
+    /// What is optimal in each state, where that is learned.
+    completions: Option<Completions>,
     replay: Replay,
     /// The log, where it is read as learning goes on.
     stream: Option<LogStream<'a>>,
@@ -109,6 +112,7 @@ impl<'a> Training<'a> {
         let mut training = Self {
             acting: learner.acting().decoding(experiment.decoding()),
             learner,
+            completions: experiment.completions(&task),
             environments: task.environments(config.training.parallel_episodes)?,
             reward,
             discriminator: Discriminator::new(experiment, &task, device)?,
@@ -222,8 +226,12 @@ impl<'a> Training<'a> {
     fn act(&mut self) -> Result<(Vec<Trajectory>, Option<DiscriminatorStats>), TrainError> {
         let policy = self.experiment.config.exploration.policy(self.state.progress);
         let streams = &mut self.state.streams;
-        let starts: Vec<Start> =
-            self.environments.iter().map(|_| Start::Drawn(streams.draw_seed("environment"))).collect();
+        let n_each = self.experiment.config.training.episodes_per_start;
+        let mut starts: Vec<Start> = Vec::with_capacity(self.environments.len());
+        while starts.len() < self.environments.len() {
+            let start = Start::Drawn(streams.draw_seed("environment"));
+            starts.extend(std::iter::repeat_n(start, n_each));
+        }
         let prior = self.experiment.acting_prior(policy);
         let noise = self.experiment.config.network.noise.map(|_| streams.draw_seed("noise"));
         let rng = streams.stream("behavior");
@@ -247,12 +255,25 @@ impl<'a> Training<'a> {
     fn learn(&mut self) -> Result<UpdateStats, TrainError> {
         let config = &self.experiment.config.learner;
         let progress = self.state.progress;
-        let sample = self.replay.sample(config.batch_windows, progress, self.state.streams.stream("replay"));
+        let rng = self.state.streams.stream("replay");
+        let (sample, groups) = match config.objective {
+            Objective::GroupConsistency {} => {
+                let (sample, groups) = self.replay.sample_groups(config.batch_windows, rng);
+                (sample, Some(groups))
+            }
+            _ => (self.replay.sample(config.batch_windows, progress, rng), None),
+        };
         let prior = self.experiment.prior.as_deref().filter(|_| config.bootstrap.needs_prior());
         let mut batch = match self.experiment.learns_of_candidates() {
             true => self.builder.build_of_allowed(&sample.windows, prior),
             false => self.builder.build(&sample.windows, prior),
         };
+        if let Some(groups) = groups {
+            batch = batch.in_groups(groups);
+        }
+        if let Some(completions) = &self.completions {
+            batch = batch.aiming(&sample.windows, completions);
+        }
         if let (Some(augment), Some(source)) = (&self.augment, &mut batch.source) {
             hide_parts(source, augment, self.state.streams.stream("augmentation"));
         }

@@ -7,13 +7,16 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::Device;
+use dqn_core::batch::Aims;
 use dqn_core::bootstrap::Bootstrap;
 use dqn_core::learner::ONLINE;
 use dqn_core::loss::Loss;
 use dqn_core::objective::{Munchausen, Objective};
 use dqn_core::optimizer::OptimizerConfig;
 use dqn_core::target_network::TargetUpdate;
-use dqn_core::{BatchBuilder, Distribution, DqnConfig, DqnLearner, Learner, Prior, Progress, Schedule, Window};
+use dqn_core::{
+    BatchBuilder, Distribution, DqnConfig, DqnLearner, Learner, Prior, Progress, Schedule, SequenceBatch, Window,
+};
 use dqn_mdp::{ActionId, Outcome, PositionEncoder, Seed, Trajectory};
 use proptest::prelude::*;
 use rand::RngExt;
@@ -36,6 +39,10 @@ struct Truth<'a> {
     levels: Vec<Vec<Vec<f64>>>,
     /// For each window and state, those of the best action.
     target_levels: Vec<Vec<Vec<f64>>>,
+    /// For each window and step, the actions that are optimal in its state.
+    aims: Vec<Vec<Vec<usize>>>,
+    /// How many windows, one after the other, have one start.
+    groups: Vec<usize>,
 }
 
 /// What does not move with the online network's parameters.
@@ -45,6 +52,8 @@ enum Goal {
     Returns { levels: Vec<f64>, returns: Vec<f64> },
     Implicit { target: f64, judged: f64 },
     Path { links: Vec<Link>, advantages: Vec<f64>, first_value: f64 },
+    Aims(Vec<usize>),
+    Group,
     None,
 }
 
@@ -153,6 +162,24 @@ impl Truth<'_> {
         (window.start..window.start + window.len).map(advantage).collect()
     }
 
+    /// Minus the value of its start by window `row`: its advantages less its rewards.
+    fn said_of_start(&self, row: usize, table: &Table) -> f64 {
+        let window = &self.windows[row];
+        let links = self.links(table, window.trajectory, window.start);
+        let rewards: f64 = links[..window.len].iter().map(|link| link.reward).sum();
+        self.advantages(table, window).iter().sum::<f64>() - rewards
+    }
+
+    fn mean_of_group(&self, row: usize, table: &Table) -> f64 {
+        let mut first = 0;
+        let size = self.groups.iter().find(|&&size| {
+            first += size;
+            row < first
+        });
+        let size = *size.expect("every window is in a group");
+        (first - size..first).map(|other| self.said_of_start(other, table)).sum::<f64>() / size as f64
+    }
+
     fn goal(&self, row: usize, index: usize) -> Goal {
         let window = &self.windows[row];
         let (episode, step) = (window.trajectory, window.start + index);
@@ -162,6 +189,8 @@ impl Truth<'_> {
         let expand = |value: f64| self.config.value_rescaling.map_or(value, |epsilon| unscale(value, epsilon));
         match self.config.objective {
             Objective::Imitation {} => return Goal::None,
+            Objective::GroupConsistency {} => return Goal::Group,
+            Objective::OptimalCompletion {} => return Goal::Aims(self.aims[row][index].clone()),
             Objective::PathConsistency { .. } => {
                 let advantages = self.advantages(&self.target, window)[index..].to_vec();
                 return Goal::Path { links, advantages, first_value: self.value(&self.target, episode, step) };
@@ -224,11 +253,12 @@ impl Truth<'_> {
         let action = episode.actions[step].index();
         let outputs = moving.outputs(last_token(episode, step), action);
         let q_taken = mean(moving.distribution, &outputs);
-        let cross_entropy = || {
-            let values: Vec<f64> =
-                allowed(episode, step).iter().map(|&action| q_value(moving, episode, step, action)).collect();
-            log_sum_exp(values.into_iter()) - q_taken
+        let value = |action: usize| q_value(moving, episode, step, action);
+        let cross_entropy_of = |q: f64| {
+            let values: Vec<f64> = allowed(episode, step).into_iter().map(value).collect();
+            log_sum_exp(values.into_iter()) - q
         };
+        let cross_entropy = || cross_entropy_of(q_taken);
         let policy_loss = || {
             let token = last_token(episode, step);
             let logits = allowed(episode, step).into_iter().map(|action| moving.logit(token, action));
@@ -263,6 +293,16 @@ impl Truth<'_> {
             }
             Goal::None => {
                 let penalty = cross_entropy();
+                Answer { penalty, error: penalty, q_taken, target: q_taken }
+            }
+            Goal::Group => {
+                let error = self.said_of_start(row, moving) - self.mean_of_group(row, moving);
+                let penalty = self.penalty(error) / window.len as f64;
+                Answer { penalty, error, q_taken, target: q_taken - error }
+            }
+            Goal::Aims(aims) => {
+                let all: f64 = aims.iter().map(|&aim| cross_entropy_of(value(aim))).sum();
+                let penalty = all / aims.len().max(1) as f64;
                 Answer { penalty, error: penalty, q_taken, target: q_taken }
             }
             Goal::Value(target) => {
@@ -355,11 +395,28 @@ fn close(what: &str, found: f64, expected: f64) {
     assert!((found - expected).abs() < 5e-4 * (1.0 + expected.abs()), "{what}: {found} instead of {expected}");
 }
 
+/// The same aims as a batch has them, with windows of at most `n_steps` steps.
+fn aims_of(aims: &[Vec<Vec<usize>>], n_steps: usize) -> Aims {
+    let mut of_batch = Aims { n_aims: N_ACTIONS, actions: Vec::new(), weights: Vec::new() };
+    for window in aims {
+        for index in 0..n_steps {
+            let of_step = window.get(index).map_or(&[][..], Vec::as_slice);
+            let padded = |values: Vec<f32>| values.into_iter().chain(std::iter::repeat(0.0)).take(N_ACTIONS);
+            of_batch.actions.extend(padded(of_step.iter().map(|&aim| aim as f32).collect()).map(|aim| aim as i64));
+            of_batch.weights.extend(padded(vec![1.0 / of_step.len() as f32; of_step.len()]));
+        }
+    }
+    of_batch
+}
+
 /// One update on random episodes, with `settings` and whatever else `seed` draws.
 fn check(seed: u64, distribution: Distribution, settings: DqnConfig) {
     let mut rng = Seed(seed).stream("case");
     let mut config = settings;
     config.discount = [0.0, 0.6, 1.0][rng.random_range(0..3)];
+    if let Objective::GroupConsistency {} = config.objective {
+        config.discount = 1.0;
+    }
     config.reward_scale = [0.5, 1.0][rng.random_range(0..2)];
     config.optimizer = OptimizerConfig::Sgd {
         learning_rate: Schedule::Constant { value: 1.0 },
@@ -405,7 +462,31 @@ fn check(seed: u64, distribution: Distribution, settings: DqnConfig) {
         target_levels = draw_levels(&mut levels_rng, [batch.n_windows, batch.n_states, n_target_samples]);
     }
     let weights = weights.into_iter().map(f64::from).collect();
-    let truth = Truth { config: &config, online, target, windows: windows.clone(), weights, levels, target_levels };
+    let n_together = rng.random_range(0..=windows.len());
+    let groups: Vec<usize> = [n_together, windows.len() - n_together].into_iter().filter(|&size| size > 0).collect();
+    let mut any_aims = |window: &Window<'_>, index: usize| {
+        let mut actions = allowed(window.trajectory, window.start + index);
+        actions.retain(|_| rng.random_bool(0.4));
+        actions
+    };
+    let aims: Vec<Vec<Vec<usize>>> =
+        windows.iter().map(|window| (0..window.len).map(|index| any_aims(window, index)).collect()).collect();
+    let batch = match config.objective {
+        Objective::OptimalCompletion {} => SequenceBatch { aims: Some(aims_of(&aims, batch.n_steps)), ..batch },
+        Objective::GroupConsistency {} => batch.in_groups(groups.clone()),
+        _ => batch,
+    };
+    let truth = Truth {
+        config: &config,
+        online,
+        target,
+        windows: windows.clone(),
+        weights,
+        levels,
+        target_levels,
+        aims,
+        groups,
+    };
 
     let mut learner = learner_of(&truth.online, &truth.target, &config, noise);
     let stats = learner.update(batch, progress).unwrap();
@@ -427,7 +508,9 @@ fn check(seed: u64, distribution: Distribution, settings: DqnConfig) {
     let drifts = (0..windows.len()).flat_map(|row| (0..windows[row].len).map(move |index| (row, index)));
     let drift = drifts.map(|(row, index)| drift(row, index)).sum::<f64>() / n as f64;
     match config.objective {
-        Objective::Imitation {} => assert_eq!(stats.target_drift, None),
+        Objective::Imitation {} | Objective::OptimalCompletion {} | Objective::GroupConsistency {} => {
+            assert_eq!(stats.target_drift, None)
+        }
         _ => close("target drift", stats.target_drift.unwrap().into(), drift),
     }
     let spread = stats.spread.unwrap();
@@ -553,6 +636,17 @@ proptest! {
     #[test]
     fn imitation(seed: u64) {
         check(seed, Distribution::Mean, DqnConfig { objective: Objective::Imitation {}, ..DqnConfig::default() });
+    }
+
+    #[test]
+    fn group_consistency(seed: u64, loss in losses(), bootstrap in soft()) {
+        let objective = Objective::GroupConsistency {};
+        check(seed, Distribution::Mean, DqnConfig { objective, loss, bootstrap, ..DqnConfig::default() });
+    }
+
+    #[test]
+    fn optimal_completion(seed: u64) {
+        check(seed, Distribution::Mean, DqnConfig { objective: Objective::OptimalCompletion {}, ..DqnConfig::default() });
     }
 
     #[test]

@@ -511,6 +511,10 @@ pub struct TrainingConfig {
     /// Episodes played together, before each round of updates.
     #[schemars(range(min = 1, max = 65536))]
     pub parallel_episodes: usize,
+    /// How many of these begin alike: a number that divides `parallel_episodes`. Above 1 different continuations of the same
+    /// beginning can be compared, as `group_consistency` does.
+    #[schemars(range(min = 1, max = 65536))]
+    pub episodes_per_start: usize,
     /// Parameter updates after the episodes of a round.
     #[schemars(range(min = 1, max = 65536))]
     pub updates_per_round: u64,
@@ -541,6 +545,7 @@ impl Default for TrainingConfig {
             initial: None,
             early_stopping: None,
             parallel_episodes: 16,
+            episodes_per_start: 1,
             updates_per_round: 1,
             stop_after: Span::Updates(1_000),
             evaluate_every_updates: 0,
@@ -958,6 +963,31 @@ impl ExperimentConfig {
     }
 
     /// What does not make sense about actions, their head, and prompts of lines.
+    fn group_faults(&self, is_generation: bool, fault: &mut impl FnMut(&str, String, &str)) {
+        let n_each = self.training.episodes_per_start;
+        if n_each == 1 && self.training.source == EpisodeSource::Play {
+            let why = "group_consistency compares episodes of the same start: use 2 or more";
+            fault("training.episodes_per_start", n_each.to_string(), why);
+        }
+        let longest = self.environment.max_tokens().filter(|_| is_generation);
+        let window = self.learner.window_steps;
+        if let Some(longest) = longest.filter(|&longest| longest > window) {
+            let why = format!("group_consistency learns from whole episodes, which may have {longest} steps: use that");
+            fault("learner.window_steps", window.to_string(), &why);
+        }
+        let ReplayConfig { rewarded_fraction, length_pool_batches, priority, .. } = &self.replay;
+        let is_plain = *rewarded_fraction == 0.0 && *length_pool_batches == 1 && priority.is_none();
+        if !is_plain {
+            let why =
+                "group_consistency draws whole groups: leave out rewarded_fraction, length_pool_batches and priority";
+            fault("learner.objective.kind", "group_consistency".to_owned(), why);
+        }
+        if self.actions.candidates().is_some() || !is_generation {
+            let why = "only tasks of free writing over all actions have groups of episodes";
+            fault("learner.objective.kind", "group_consistency".to_owned(), why);
+        }
+    }
+
     fn action_faults(&self, is_generation: bool, fault: &mut impl FnMut(&str, String, &str)) {
         if is_generation && self.actions == ActionsConfig::Corpus {
             fault("actions.kind", "corpus".to_owned(), "generation must be able to write <eos>: use \"vocabulary\"");
@@ -980,6 +1010,26 @@ impl ExperimentConfig {
             }
             if !is_generation {
                 fault("actions.candidates.top_k", top_k.to_string(), "only tasks of free writing have candidates");
+            }
+        }
+        if self.learner.objective == (Objective::GroupConsistency {}) {
+            self.group_faults(is_generation, fault);
+        }
+        let (n_parallel, n_each) = (self.training.parallel_episodes, self.training.episodes_per_start);
+        if !n_parallel.is_multiple_of(n_each) {
+            let why = format!("it must divide training.parallel_episodes, which is {n_parallel}");
+            fault("training.episodes_per_start", n_each.to_string(), &why);
+        }
+        if self.learner.objective == (Objective::OptimalCompletion {}) {
+            let found = || "optimal_completion".to_owned();
+            if !is_generation {
+                let why = "only tasks of free writing have references to come near to";
+                fault("learner.objective.kind", found(), why);
+            }
+            if self.actions.many_token_kind().is_some() || self.actions.candidates().is_some() {
+                let why =
+                    "it counts edits of tokens: every token must be an action of its own, use the actions vocabulary";
+                fault("learner.objective.kind", found(), why);
             }
         }
         if let HeadConfig::Relevance(_) | HeadConfig::Tied { .. } = self.network.head {
