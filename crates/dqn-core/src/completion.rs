@@ -16,8 +16,7 @@ use dqn_mdp::{ActionId, ActionTable, Prompt, TokenId, Trajectory};
 ///                                                         = -m - 1  for another token
 /// ```
 ///
-/// The end of the text counts as the last token of every reference. Source: Sabour et al. 2019, section 3.2 and
-/// proposition 1.
+/// The end of the text counts as the last token of every reference. Source: Sabour et al. 2019, optimal Q-values.
 #[derive(Clone, Debug)]
 pub struct Completions {
     references: Arc<HashMap<Prompt, Vec<Vec<TokenId>>>>,

@@ -10,7 +10,7 @@ use crate::network::Companions;
 use crate::objective::{Munchausen, Objective};
 use crate::optimizer::OptimizerConfig;
 use crate::schedule::Schedule;
-use crate::target_network::TargetUpdate;
+use crate::target_network::{ActingNetwork, TargetUpdate};
 
 /// The settings of an update.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -28,6 +28,9 @@ pub struct DqnConfig {
     /// How the target network follows the online network.
     #[serde(default = "default_target_update")]
     pub target_update: TargetUpdate,
+    /// Which of both networks acts, is evaluated, and writes after learning: `online` or `target`.
+    #[serde(default)]
+    pub acting: ActingNetwork,
     /// The optimizer.
     #[serde(default = "default_optimizer")]
     pub optimizer: OptimizerConfig,
@@ -148,6 +151,7 @@ impl Default for DqnConfig {
             bootstrap: default_bootstrap(),
             loss: default_loss(),
             target_update: default_target_update(),
+            acting: ActingNetwork::Online,
             optimizer: default_optimizer(),
             max_gradient_norm: None,
             max_gradient_value: None,

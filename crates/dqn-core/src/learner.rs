@@ -22,6 +22,7 @@ use crate::optimizer::{clip_by_global_norm, clip_by_value};
 use crate::schedule::Progress;
 use crate::spread::{SPREAD_EVERY_UPDATES, Spread};
 use crate::target::{TdTarget, extra_returns, rescale, unscale};
+use crate::target_network::ActingNetwork;
 
 /// What one update did.
 #[derive(Clone, Debug, PartialEq)]
@@ -94,9 +95,13 @@ impl<N: QNetwork> DqnLearner<N> {
         Self { target: network.valid(), optimizer: config.optimizer.init(), online: network, config, noise }
     }
 
-    /// The online network without a graph and without noise, over all actions, to act with.
+    /// The network that acts, without a graph and without noise, over all actions.
     pub fn acting(&self) -> N {
-        self.online.valid().with_noise(None).considering(None).for_acting()
+        let network = match self.config.acting {
+            ActingNetwork::Online => self.online.valid(),
+            ActingNetwork::Target => self.target.clone(),
+        };
+        network.with_noise(None).considering(None).for_acting()
     }
 
     /// TD targets of all steps, and the target network's values of the actions taken: `[batch, steps]` each.
@@ -406,8 +411,7 @@ impl<N: QNetwork> DqnLearner<N> {
     ///
     /// `Q - V` is `temperature * log pi`, or `temperature * log(pi / prior)` under the bootstrap `kl`. Where a policy is soft
     /// optimal, every `-d_i` is the value of the start. The gradient of half the square is that of REINFORCE with the mean of
-    /// the group as baseline, where the windows were drawn from the policy itself. Source: Richter et al. 2020, eq. 12 and
-    /// proposition 1.
+    /// the group as baseline, where the windows were drawn from the policy itself. Source: Richter et al. 2020.
     fn group_errors(&self, batch: &DeviceBatch, features: &Tensor<3>, q_taken: &Tensor<2>) -> Tensor<2> {
         let n_steps = batch.valid.dims()[1];
         let temperature = self.config.bootstrap.temperature();
@@ -621,7 +625,8 @@ impl<N: QNetwork> Learner for DqnLearner<N> {
 
 /// Name of the part of a checkpoint that holds the online network.
 pub const ONLINE: &str = "online";
-const TARGET: &str = "target";
+/// Name of the part of a checkpoint that holds the target network.
+pub const TARGET: &str = "target";
 const OPTIMIZER: &str = "optimizer";
 
 /// The network with the parameters stored as `name`.

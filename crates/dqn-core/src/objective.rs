@@ -18,7 +18,7 @@ pub enum Objective {
         multi_step: bool,
     },
     /// How far the returns of whole episodes from one start are from agreeing with their probabilities. The value of the start,
-    /// which path consistency over the whole episode asks for (Nachum et al. 2017, eq. 9), is the mean of what the
+    /// which path consistency over the whole episode asks for (Nachum et al. 2017), is the mean of what the
     /// episodes of the start say of it, so that no value is learned and nothing is bootstrapped (the variance of
     /// the log-ratio, Richter et al. 2020; contrastive policy gradient, Flet-Berliac et al. 2024). It is consistent with
     /// episodes of any policy. Needs the bootstrap `soft` or `kl`, whole episodes as windows, and several episodes of each
@@ -40,7 +40,7 @@ pub enum Objective {
     Imitation {},
     /// The cross-entropy of the optimal actions of every state, with the Q-values as logits: those with which a completion
     /// can still come as near to a reference as any, by edit distance in tokens (optimal completion distillation, Sabour
-    /// et al. 2019, eq. 4 and 6 as the temperature goes to 0). It learns from what the policy itself wrote, so that it learns
+    /// et al. 2019, with a temperature that goes to 0). It learns from what the policy itself wrote, so that it learns
     /// to go on after its own mistakes, and needs tasks with references. Reward, bootstrap, discount, value bounds and
     /// target network play no part in it.
     OptimalCompletion {},

@@ -238,6 +238,21 @@ impl Replay {
         self.n_steps
     }
 
+    /// Steps of a window drawn uniformly, in the mean: fewer than a window may have where episodes are shorter.
+    ///
+    /// # Panics
+    /// When replay is empty.
+    pub fn mean_window_steps(&self) -> f64 {
+        let (mut n_steps, mut n_windows) = (0, 0);
+        for episode in self.episodes() {
+            let n_of_episode = (episode.len() + 1).saturating_sub(self.window_steps).max(1);
+            n_windows += n_of_episode;
+            n_steps += n_of_episode * self.window_steps.min(episode.len());
+        }
+        assert!(n_windows > 0, "an empty replay has no windows");
+        n_steps as f64 / n_windows as f64
+    }
+
     /// Episodes held, oldest first.
     pub fn episodes(&self) -> impl ExactSizeIterator<Item = &Trajectory> {
         self.stored.iter().map(|stored| &stored.trajectory)
@@ -387,6 +402,16 @@ mod tests {
             first += length as u32;
         }
         replay
+    }
+
+    #[test]
+    fn short_episodes_make_short_windows() {
+        let mut replay = Replay::new(ReplayConfig::default(), 4);
+        replay.push(episode(0, 2));
+        assert_eq!(replay.mean_window_steps(), 2.0);
+        // Six steps have three windows of four.
+        replay.push(episode(10, 6));
+        assert_eq!(replay.mean_window_steps(), (2.0 + 3.0 * 4.0) / 4.0);
     }
 
     #[test]

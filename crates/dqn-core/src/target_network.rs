@@ -7,6 +7,8 @@ use burn::tensor::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::learner;
+
 /// How the target network follows.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
@@ -24,6 +26,28 @@ pub enum TargetUpdate {
         #[schemars(range(min = 1e-9, max = 1.0))]
         rate: f64,
     },
+}
+
+/// Which of both networks acts, is evaluated, and writes after learning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ActingNetwork {
+    /// The one that learns.
+    #[default]
+    Online,
+    /// The one that follows it. Under Polyak averaging that is the mean of the last `1 / rate` online networks, from which
+    /// the noise of single updates is gone (Polyak and Juditsky 1992).
+    Target,
+}
+
+impl ActingNetwork {
+    /// The part of a checkpoint that holds it.
+    pub fn part(self) -> &'static str {
+        match self {
+            ActingNetwork::Online => learner::ONLINE,
+            ActingNetwork::Target => learner::TARGET,
+        }
+    }
 }
 
 impl TargetUpdate {

@@ -50,7 +50,11 @@ impl OtherRun {
             SavedCheckpoint::Best => Which::Best,
             SavedCheckpoint::Last => Which::Last,
         };
-        let parts = directory.checkpoints().load(which)?.parts;
+        let mut parts = directory.checkpoints().load(which)?.parts;
+        let acting = experiment.config.learner.acting.part();
+        let missing = || CoreError::MissingPart { part: acting.to_owned() };
+        // What others go by is the network that acts, whichever it was.
+        let parts = BTreeMap::from([(learner::ONLINE.to_owned(), parts.remove(acting).ok_or_else(missing)?)]);
         let network = learner::load_parameters(experiment.network(device), learner::ONLINE, &parts)?;
         let fingerprint = blake3::hash(&parts[learner::ONLINE]).to_hex().to_string();
         Ok(Self { network, parts, experiment, fingerprint })

@@ -193,7 +193,11 @@ pub fn load_network(
         (Err(TrainError::NoCheckpoint { .. }), Which::Last) => store.load_newest()?.checkpoint,
         (loaded, _) => loaded?,
     };
-    let network = learner::load_parameters(experiment.network(device), learner::ONLINE, &checkpoint.parts)?;
+    let network = learner::load_parameters(
+        experiment.network(device),
+        experiment.config.learner.acting.part(),
+        &checkpoint.parts,
+    )?;
     Ok((network.for_acting(), runner_state(&checkpoint)?.progress))
 }
 

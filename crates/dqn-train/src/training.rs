@@ -174,9 +174,8 @@ impl<'a> Training<'a> {
         if !config.training.is_offline() {
             return None;
         }
-        let n_learned =
-            self.state.progress.updates as f64 * (config.learner.batch_windows * config.learner.window_steps) as f64;
-        Some(n_learned / self.replay.n_steps() as f64)
+        let n_windows = self.state.progress.updates as f64 * config.learner.batch_windows as f64;
+        Some(n_windows * self.replay.mean_window_steps() / self.replay.n_steps() as f64)
     }
 
     /// The network as it acts now.

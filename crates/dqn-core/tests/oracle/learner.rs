@@ -13,7 +13,7 @@ use dqn_core::learner::ONLINE;
 use dqn_core::loss::Loss;
 use dqn_core::objective::{Munchausen, Objective};
 use dqn_core::optimizer::OptimizerConfig;
-use dqn_core::target_network::TargetUpdate;
+use dqn_core::target_network::{ActingNetwork, TargetUpdate};
 use dqn_core::{
     BatchBuilder, Distribution, DqnConfig, DqnLearner, Learner, Prior, Progress, Schedule, SequenceBatch, Window,
 };
@@ -534,6 +534,11 @@ fn check(seed: u64, distribution: Distribution, settings: DqnConfig) {
         gradient.iter_mut().for_each(|slope| *slope *= (most / norm.max(1e-30)).min(1.0));
     }
     let moved = learner.acting().table();
+    let by_target = DqnConfig { acting: ActingNetwork::Target, ..config.clone() };
+    let kept = learner_of(&truth.online, &truth.target, &by_target, noise).acting().table();
+    for (kept, target) in kept.parameters().zip(truth.target.parameters()) {
+        close("the target network acts", kept, target);
+    }
     let before_and_after = truth.online.parameters().zip(moved.parameters());
     for (index, ((before, after), slope)) in before_and_after.zip(gradient).enumerate() {
         close(&format!("gradient of parameter {index}"), before - after, slope);
