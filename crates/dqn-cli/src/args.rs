@@ -180,6 +180,13 @@ pub(crate) struct Eval {
     /// For runs that learn the policy of their data
     #[arg(long, value_name = "KEY=A,B,...", value_parser = sweep)]
     pub(crate) sweep: Option<Sweep>,
+    /// Beside the rows of --sweep, the best of so many texts that the policy of the data draws from each prompt, by what the
+    /// reward says of them: for example 2,4,8
+    #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = at_least_one, requires = "sweep")]
+    pub(crate) best_of: Vec<usize>,
+    /// Beside the rows of --best-of, the first of at most as many texts that earns this much, or the last
+    #[arg(long, value_name = "RETURN", allow_negative_numbers = true, requires = "best_of")]
+    pub(crate) accept: Option<f64>,
     /// Print a JSON array on one line and nothing else on standard output, for each split {split, episode_return: {mean,
     /// low, high}, policy_perplexity, reference_perplexity, bleu, distinct_2, taken_for_human, n_episodes, seed}; what a
     /// task does not have is null

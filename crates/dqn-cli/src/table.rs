@@ -78,6 +78,8 @@ pub(crate) mod tests {
             unique: None,
             copied_5: None,
             taken_for_human: None,
+            divergence: None,
+            seconds: None,
             n_steps: 4.0,
             n_episodes: 2,
             seed: 0,

@@ -143,16 +143,6 @@ impl EnvironmentConfig {
         matches!(self, Self::Maze(_) | Self::Wordle(_) | Self::RandomWalk(_) | Self::Navigation(_))
     }
 
-    /// The most tokens that an episode writes, where texts are written freely.
-    pub fn max_tokens(&self) -> Option<usize> {
-        match self {
-            Self::Generation { max_tokens, .. } | Self::Responses { max_tokens, .. } => Some(*max_tokens),
-            Self::Translation(config) => Some(config.max_tokens),
-            Self::Speech(config) => Some(config.max_tokens),
-            _ => None,
-        }
-    }
-
     /// The game, where the task is one, and what an action of it is.
     ///
     /// # Errors
@@ -170,12 +160,13 @@ impl EnvironmentConfig {
 
     /// Whether texts of the task are about sources.
     pub fn has_sources(&self) -> bool {
-        self.max_answer_tokens().is_some()
+        matches!(self, Self::Translation(_) | Self::Speech(_))
     }
 
-    /// Most tokens of a text about a source, its end included, where the task has sources.
-    pub fn max_answer_tokens(&self) -> Option<usize> {
+    /// Most tokens that an episode writes, its end included, where texts are written freely.
+    pub fn max_tokens(&self) -> Option<usize> {
         match self {
+            Self::Generation { max_tokens, .. } | Self::Responses { max_tokens, .. } => Some(*max_tokens),
             Self::Translation(config) => Some(config.max_tokens),
             Self::Speech(config) => Some(config.max_tokens),
             _ => None,

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use dqn_env::reward::References;
 use dqn_env::{RewardConfig, RewardContext, RewardSum};
-use dqn_mdp::{ActionId, ActionMask, Outcome, State, Step, Trajectory};
+use dqn_mdp::{ActionId, ActionMask, Outcome, SourceId, State, Step, Trajectory};
 use dqn_text::tokenizer::{TextTokenizer, TokenizerConfig};
 use dqn_text::{Special, TokenId, Tokenizer};
 use serde_json::{Value, json};
@@ -109,6 +109,21 @@ fn a_request_holds_prompt_response_and_references() {
         let request: Value = serde_json::from_str(&request).unwrap();
         assert_eq!(request, json!({ "id": 0, "texts": [first, second] }));
     }
+}
+
+#[test]
+fn a_request_holds_what_the_text_is_about() {
+    let folder = TempDir::new().unwrap();
+    let script = "read line\nprintf '%s\\n' \"$line\" > request\necho '{\"id\": 0, \"scores\": [1]}'\nread line\n";
+    let tokenizer = tokenizer();
+    let sources: Vec<String> = vec!["one".to_owned(), "two".to_owned()];
+    let context = RewardContext { sources: sources.into(), ..RewardContext::of_tokenizer(&tokenizer) };
+    let mut term = build(&context, shell(&folder, script, 0), json!({})).unwrap();
+    let about = Trajectory { source: Some(SourceId(1)), ..episode(&tokenizer, "", "日") };
+    term.judge(&mut [about]).unwrap();
+    let request = fs::read_to_string(folder.path().join("request")).unwrap();
+    let text = json!({ "source": "two", "prompt": "", "response": "日" });
+    assert_eq!(serde_json::from_str::<Value>(&request).unwrap(), json!({ "id": 0, "texts": [text] }));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use dqn_train::stats::Interval;
 pub type Column = (&'static str, fn(&Evaluation) -> Option<String>);
 
 /// Every column, in order.
-pub const COLUMNS: [Column; 22] = [
+pub const COLUMNS: [Column; 24] = [
     ("return [95 % interval]", |row| (!row.unjudged).then(|| interval(row.episode_return))),
     ("value and reward, rank correlation", |row| row.held_out?.value_correlation.map(|value| format!("{value:.3}"))),
     ("policy and reward", |row| row.held_out.map(|found| format!("{:.3}", found.policy_correlation))),
@@ -15,6 +15,8 @@ pub const COLUMNS: [Column; 22] = [
         row.held_out.map(|found| format!("{:.3} of {:.3}", found.preferred_reward, found.mean_reward))
     }),
     ("learned minus it, paired", |row| row.learned_minus.map(interval)),
+    ("nats from the data", |row| row.divergence.map(|value| format!("{value:.2}"))),
+    ("seconds", |row| row.seconds.map(|value| format!("{value:.1}"))),
     ("score", |row| row.score.map(|value| format!("{value:.3}"))),
     ("over-estimation", |row| row.diagnostics?.over_estimation.map(|value| format!("{value:.3}"))),
     ("action gap", |row| row.diagnostics?.action_gap.map(|value| format!("{value:.3}"))),

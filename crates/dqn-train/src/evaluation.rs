@@ -17,6 +17,7 @@ use dqn_score::{
 };
 use dqn_text::Special;
 use dqn_text::split::Split;
+use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
@@ -81,6 +82,12 @@ pub struct Evaluation {
     /// [`taken_for_human`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taken_for_human: Option<f64>,
+    /// Divergence from the policy of the data, in nats a text, where it was steered by values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub divergence: Option<f64>,
+    /// Seconds that writing and judging the texts took, where that is compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
     /// Mean number of steps of an episode.
     pub n_steps: f64,
     /// Number of episodes.
@@ -228,10 +235,23 @@ impl<'a> Evaluator<'a> {
     /// # Errors
     /// As [`Evaluator::episodes`].
     pub fn network_episodes(&mut self, network: &TextQNetwork, policy: Policy) -> Result<Vec<Trajectory>, TrainError> {
+        let mut rng = Seed(self.experiment.config.evaluation.seed).stream("evaluation");
+        self.drawn_episodes(network, policy, &mut rng)
+    }
+
+    /// Episodes of a network under `policy`, which draws from `rng`.
+    ///
+    /// # Errors
+    /// As [`Evaluator::episodes`].
+    pub fn drawn_episodes(
+        &mut self,
+        network: &TextQNetwork,
+        policy: Policy,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<Vec<Trajectory>, TrainError> {
         let experiment = self.experiment;
-        let mut rng = Seed(experiment.config.evaluation.seed).stream("evaluation");
         let prior = experiment.acting_prior(policy);
-        self.episodes(&mut NetworkPlayer::new(network, policy, prior, &experiment.encoder, &mut rng))
+        self.episodes(&mut NetworkPlayer::new(network, policy, prior, &experiment.encoder, rng))
     }
 
     /// What the network is worth under `policy`.
@@ -421,6 +441,8 @@ impl<'a> Evaluator<'a> {
             unique: None,
             copied_5: None,
             taken_for_human: None,
+            divergence: None,
+            seconds: None,
             n_steps,
             n_episodes: returns.len(),
             returns,

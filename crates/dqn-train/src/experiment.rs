@@ -76,11 +76,19 @@ pub struct Experiment {
 pub(crate) struct SourcedTask {
     /// What reads a source that a person gives.
     pub(crate) reader: SourceReading,
-    shown: Vec<String>,
+    shown: Arc<[String]>,
     prompts: HashMap<Split, Prompts>,
 }
 
 impl SourcedTask {
+    /// The source texts by their ids; none where sources are recordings.
+    fn sentences(&self) -> Arc<[String]> {
+        match self.reader {
+            SourceReading::Text { .. } => Arc::clone(&self.shown),
+            SourceReading::Sound { .. } => Arc::default(),
+        }
+    }
+
     /// The sources of a part by what a person is shown of them.
     fn named(&self, split: Split) -> HashMap<String, SourceId> {
         let prompts = self.prompts.get(&split).into_iter().flat_map(|prompts| prompts.prompts.iter());
@@ -92,7 +100,7 @@ impl SourcedTask {
 impl Sourced {
     fn into_parts(self) -> (TextData, Option<(Arc<Sources>, SourcedTask)>) {
         let Self { sources, reader, text, shown, prompts } = self;
-        (text, Some((sources, SourcedTask { reader, shown, prompts })))
+        (text, Some((sources, SourcedTask { reader, shown: shown.into(), prompts })))
     }
 }
 
@@ -461,7 +469,7 @@ impl Experiment {
     /// The task of writing about the sources of `prompts`.
     pub(crate) fn writing_about(&self, prompts: Arc<[Prompt]>) -> Result<Generation, TrainError> {
         let message = || "another task was taken for writing about sources".to_owned();
-        let max_tokens = self.config.environment.max_answer_tokens();
+        let max_tokens = self.config.environment.max_tokens();
         let max_tokens = max_tokens.ok_or_else(|| TrainError::Internal { message: message() })?;
         Ok(Generation::new(prompts, Arc::clone(&self.actions), max_tokens)?)
     }
@@ -591,7 +599,7 @@ impl Experiment {
             let logged = Some((Arc::clone(&found.episodes), found.n_left_out));
             return Ok(Task { logged, ..task(kind, found.prompts.clone()) });
         }
-        if let (Some(sourced), Some(max_tokens)) = (&self.sourced, self.config.environment.max_answer_tokens()) {
+        if let (Some(sourced), Some(max_tokens)) = (&self.sourced, self.config.environment.max_tokens()) {
             let kind = TaskKind::Generation { max_tokens, min_tokens: 0 };
             let prompts = sourced.prompts.get(&split).cloned();
             let prompts = prompts.ok_or(TrainError::NoPrompts { split, n_prompt_tokens: 0 })?;
@@ -654,6 +662,7 @@ impl Experiment {
             reference_lm: Some(Arc::clone(&context.reference_lm)),
             centre_nats: Some(context.centre_nats),
             references: references.unwrap_or_default(),
+            sources: self.sourced.as_ref().map(SourcedTask::sentences).unwrap_or_default(),
         };
         Ok(Some(reward.build(&context)?))
     }

@@ -38,6 +38,7 @@ mod sourced;
 pub mod stages;
 pub mod stats;
 pub mod steered;
+pub mod steering;
 pub mod sweep;
 pub mod text;
 pub mod training;

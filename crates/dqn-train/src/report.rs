@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::tensor::Device;
-use dqn_core::{Decoding, Policy, Progress, QNetwork};
+use dqn_core::{Policy, Progress, QNetwork};
 use dqn_env::EnvironmentConfig;
 use dqn_mdp::Trajectory;
 use dqn_model::TextQNetwork;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 use crate::evaluation::{Evaluation, Evaluator, PolicyPerplexity};
-use crate::experiment::{Experiment, Learned, decoded_name};
+use crate::experiment::{Experiment, Learned};
 use crate::stats::paired_difference;
 
 /// The splits a result is reported on: one where all parts of the run see the same text.
@@ -146,27 +146,6 @@ fn measure_first(
     row.held_out = evaluator.held_out(network, *decoding, *policy)?;
     row.diagnostics = evaluator.diagnose(&network.clone().decoding(None), &episodes)?;
     Ok((row, episodes))
-}
-
-/// Evaluates a network on `splits` under each of `decodings`.
-///
-/// # Errors
-/// As [`evaluate`].
-pub fn sweep(
-    experiment: &Experiment,
-    network: &TextQNetwork,
-    decodings: &[Decoding],
-    splits: &[Split],
-) -> Result<Vec<Evaluation>, TrainError> {
-    let mut rows = Vec::new();
-    for &split in splits {
-        let mut evaluator = Evaluator::new(experiment, split, experiment.config.evaluation.n_episodes)?;
-        for &decoding in decodings {
-            let name = decoded_name("decoded", decoding);
-            rows.push(evaluator.network(&name, &network.clone().decoding(Some(decoding)), decoding.policy())?.0);
-        }
-    }
-    Ok(rows)
 }
 
 /// The temperature of the first policy, or one unit of Q where it is greedy.

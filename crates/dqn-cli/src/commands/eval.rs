@@ -8,6 +8,7 @@ use dqn_text::split::Split;
 use dqn_train::evaluation::Evaluation;
 use dqn_train::experiment::Experiment;
 use dqn_train::report;
+use dqn_train::steering::{self, Redrawing};
 
 use crate::args::{Eval, Sweep, SweepKey};
 use crate::console::Console;
@@ -31,7 +32,8 @@ pub(crate) fn run(args: &Eval, console: Console) -> anyhow::Result<()> {
         }
     };
     if let Some(sweep) = &args.sweep {
-        return swept(&experiment, &network, sweep, &splits, args.json, console);
+        let redrawing = Redrawing { best_of: args.best_of.clone(), accepted_return: args.accept };
+        return swept(&experiment, &network, sweep, &redrawing, &splits, args.json, console);
     }
     let nobody_stops = AtomicBool::new(false);
     let report = report::evaluate(&experiment, &network, progress, &splits, &device, &nobody_stops)?
@@ -48,6 +50,7 @@ fn swept(
     experiment: &Experiment,
     network: &TextQNetwork,
     sweep: &Sweep,
+    redrawing: &Redrawing,
     splits: &[Split],
     as_json: bool,
     console: Console,
@@ -65,7 +68,11 @@ fn swept(
             SweepKey::Temperature => Decoding { temperature: value, ..decoding },
         })
         .collect();
-    let rows = report::sweep(experiment, network, &decodings, splits)?;
+    if experiment.is_unjudged() && !redrawing.best_of.is_empty() {
+        let why = "nothing judges what is written in this task, so that no text is the best: give it reward terms";
+        return Err(BadRequest(format!("--best-of: {why}")).into());
+    }
+    let rows = steering::sweep(experiment, network, &decodings, redrawing, splits)?;
     if as_json {
         return console.json(&rows);
     }

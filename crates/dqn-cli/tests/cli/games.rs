@@ -101,12 +101,18 @@ fn a_log_is_made_checked_described_and_learned_from() {
     ] {
         assert!(ran.stdout.contains(part), "{part:?} is missing in:\n{}", ran.stdout);
     }
-    let swept = dqn(folder.path(), &["eval", "runs/maze-1", "--sweep", "beta=0,2.5"]).ends_with(DONE);
-    assert!(
-        swept.stdout.contains("| decoded, beta 0 ") && swept.stdout.contains("| decoded, beta 2.5 "),
-        "{}",
-        swept.stdout
-    );
+    let sweep = ["eval", "runs/maze-1", "--sweep", "beta=0,2.5", "--best-of", "1,4", "--accept=-3"];
+    let swept = dqn(folder.path(), &sweep).ends_with(DONE);
+    for part in ["| decoded, beta 0 ", "| decoded, beta 2.5 ", "| best of 1 ", "| best of 4 ", "| redrawn below -3, "] {
+        assert!(swept.stdout.contains(part), "{part:?} is missing in:\n{}", swept.stdout);
+    }
+    let rows = dqn(folder.path(), &[&sweep[..], &["--json"]].concat()).ends_with(DONE);
+    let rows: Value = serde_json::from_str(&rows.stdout).unwrap();
+    let of = |policy: &str| rows.as_array().unwrap().iter().find(|row| row["policy"] == policy).unwrap().clone();
+    let mean = |policy: &str| of(policy)["episode_return"]["mean"].as_f64().unwrap();
+    assert!(mean("best of 4") >= mean("best of 1"));
+    assert!(of("decoded, beta 2.5")["divergence"].as_f64().unwrap() > 0.0);
+    assert_eq!(of("best of 1")["divergence"], 0.0);
     let refused = dqn(folder.path(), &["eval", "runs/maze-1", "--sweep", "alpha=1"]).ends_with(BAD_REQUEST);
     assert!(refused.stderr.contains("beta=, top_k= or temperature="), "{}", refused.stderr);
 }

@@ -23,12 +23,15 @@ pub struct RewardContext<'a> {
     pub centre_nats: Option<f64>,
     /// What the term `bleu` compares with.
     pub references: Arc<References>,
+    /// The texts that episodes are about by their [ids](dqn_mdp::SourceId); empty where they are about none, or about
+    /// recordings.
+    pub sources: Arc<[String]>,
 }
 
 impl<'a> RewardContext<'a> {
     /// The context of a task that offers a tokenizer alone.
     pub fn of_tokenizer(tokenizer: &'a dyn Tokenizer) -> Self {
-        Self { tokenizer, reference_lm: None, centre_nats: None, references: Arc::default() }
+        Self { tokenizer, reference_lm: None, centre_nats: None, references: Arc::default(), sources: Arc::default() }
     }
 
     /// The one token of `value`, which stands at `key` in the settings of `term`.

@@ -130,6 +130,7 @@ impl ExternalConfig {
             on_failure: self.on_failure,
             scorer,
             references: if self.references { Arc::clone(&context.references) } else { Arc::default() },
+            sources: Arc::clone(&context.sources),
             tokenizer: context.tokenizer.share(),
             n_texts: 0,
             n_defaulted: 0,
@@ -170,6 +171,7 @@ struct External {
     on_failure: OnFailure,
     scorer: Scorer,
     references: Arc<References>,
+    sources: Arc<[String]>,
     tokenizer: Arc<dyn Tokenizer>,
     n_texts: usize,
     /// How many texts have the score of `on_failure`.
@@ -181,10 +183,11 @@ impl External {
         let prompt = episode.prompt();
         let references = self.references.get(&prompt).map(Vec::as_slice).unwrap_or_default();
         let references: Vec<String> = references.iter().map(|text| self.tokenizer.decode_after(text)).collect();
+        let source = episode.source.and_then(|source| self.sources.get(source.index()).cloned());
         let prompt = self.tokenizer.decode(&prompt.tokens);
         valued_lengths(self.when, episode).into_iter().map(move |length| {
             let response = written(episode, length, &*self.tokenizer);
-            ScoredText { prompt: prompt.clone(), response, references: references.clone() }
+            ScoredText { source: source.clone(), prompt: prompt.clone(), response, references: references.clone() }
         })
     }
 

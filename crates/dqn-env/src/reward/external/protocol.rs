@@ -14,6 +14,9 @@ const MAX_SHOWN_CHARS: usize = 200;
 /// A text to be scored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct ScoredText {
+    /// The text that the episode is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) source: Option<String>,
     pub(super) prompt: String,
     pub(super) response: String,
     /// Texts that people wrote after the prompt.
@@ -87,7 +90,7 @@ mod tests {
 
     fn text(prompt: &str, response: &str, references: &[&str]) -> ScoredText {
         let references = references.iter().map(|&reference| reference.to_owned()).collect();
-        ScoredText { prompt: prompt.to_owned(), response: response.to_owned(), references }
+        ScoredText { source: None, prompt: prompt.to_owned(), response: response.to_owned(), references }
     }
 
     #[test]
