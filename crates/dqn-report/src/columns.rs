@@ -15,7 +15,7 @@ pub const COLUMNS: [Column; 24] = [
         row.held_out.map(|found| format!("{:.3} of {:.3}", found.preferred_reward, found.mean_reward))
     }),
     ("learned minus it, paired", |row| row.learned_minus.map(interval)),
-    ("nats from the data", |row| row.divergence.map(|value| format!("{value:.2}"))),
+    ("KL, nats a text", |row| row.divergence.map(|value| format!("{value:.2}"))),
     ("seconds", |row| row.seconds.map(|value| format!("{value:.1}"))),
     ("score", |row| row.score.map(|value| format!("{value:.3}"))),
     ("over-estimation", |row| row.diagnostics?.over_estimation.map(|value| format!("{value:.3}"))),

@@ -82,7 +82,8 @@ pub struct Evaluation {
     /// [`taken_for_human`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taken_for_human: Option<f64>,
-    /// Divergence from the policy of the data, in nats a text, where it was steered by values.
+    /// Kullback-Leibler divergence in nats a text: from the policy of the data where it was steered by values, from the prior
+    /// where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub divergence: Option<f64>,
     /// Seconds that writing and judging the texts took, where that is compared.

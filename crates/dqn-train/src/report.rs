@@ -14,6 +14,7 @@ use crate::TrainError;
 use crate::evaluation::{Evaluation, Evaluator, PolicyPerplexity};
 use crate::experiment::{Experiment, Learned};
 use crate::stats::paired_difference;
+use crate::steering::divergence_from_prior;
 
 /// The splits a result is reported on: one where all parts of the run see the same text.
 pub fn reported(experiment: &Experiment) -> &'static [Split] {
@@ -106,6 +107,7 @@ pub fn evaluate(
             Split::Validation => validation.as_ref().map(|found| found.perplexities.clone()),
             Split::Train | Split::Test | Split::Judge => perplexity(split)?.map(|found| found.perplexities),
         };
+        first.divergence = divergence_from_prior(experiment, network, policies[0].policy, &episodes);
         first.policy_perplexity = found.zip(fitted).map(|(perplexities, index)| perplexities[index]);
         if split == splits[splits.len() - 1] {
             report.samples = samples(experiment, &before_episodes, &episodes);

@@ -3,7 +3,9 @@
 use std::time::Instant;
 
 use burn::tensor::activation::log_softmax;
-use dqn_core::{Decoding, Policy, QNetwork, Window};
+use burn::tensor::{Device, Tensor};
+use dqn_core::batch::DeviceBatch;
+use dqn_core::{Decoding, Policy, Prior, QNetwork, Window};
 use dqn_mdp::{Seed, Trajectory};
 use dqn_model::TextQNetwork;
 use dqn_text::split::Split;
@@ -52,44 +54,77 @@ pub fn sweep(
 /// The policy of the data as it is, from which texts are drawn.
 const DATA: Decoding = Decoding { beta: 0.0, with_policy: true, top_k: None, temperature: 1.0 };
 
-/// Kullback-Leibler divergence of the steered policy from that of the data, in nats a text: the sum over the states of
-/// each of `episodes`, which the steered policy wrote, in the mean.
+/// Kullback-Leibler divergence of the steered policy from that of the data, in nats a text.
+fn divergence(experiment: &Experiment, network: &TextQNetwork, decoding: Decoding, episodes: &[Trajectory]) -> f64 {
+    let (steered, data) = (network.clone().decoding(Some(decoding)), network.clone().decoding(Some(DATA)));
+    divergence_of(experiment, &network.device(), decoding.policy(), None, episodes, |batch| {
+        let preferences = |network: &TextQNetwork| network.q_values(network.features(&batch.input));
+        (preferences(&steered), preferences(&data))
+    })
+}
+
+/// Kullback-Leibler divergence of what a network was taught under `policy` from the prior, in nats a text; none where the
+/// experiment has no prior, or a policy that does not draw.
+pub(crate) fn divergence_from_prior(
+    experiment: &Experiment,
+    network: &TextQNetwork,
+    policy: Policy,
+    episodes: &[Trajectory],
+) -> Option<f64> {
+    let prior = experiment.prior.as_deref()?;
+    let Policy::Boltzmann { temperature } = policy else { return None };
+    let weighs_prior = experiment.acting_prior(policy).is_some();
+    Some(divergence_of(experiment, &network.device(), policy, Some(prior), episodes, |batch| {
+        let q = network.q_values(network.features(&batch.input));
+        let log_prior = batch.log_prior.clone().expect("a batch with a prior has its log-probabilities");
+        let preferences = match weighs_prior {
+            true => q + log_prior.clone().mul_scalar(temperature),
+            false => q,
+        };
+        (preferences, log_prior)
+    }))
+}
+
+/// Divergence of a policy from another one in the states of `episodes`, which the first one wrote: the sum over the states
+/// of each, in the mean.
 ///
 /// ```text
 /// D = 1/N sum_i sum_t sum_a pi(a | s_t) log (pi(a | s_t) / pi_b(a | s_t))
 /// ```
 ///
-/// With temperature 0 all of `pi` is on the action taken.
-fn divergence(experiment: &Experiment, network: &TextQNetwork, decoding: Decoding, episodes: &[Trajectory]) -> f64 {
-    let (steered, data) = (network.clone().decoding(Some(decoding)), network.clone().decoding(Some(DATA)));
+/// `preferences` gives those of both, `[batch, states, actions]`; those of the first are divided by the temperature of
+/// `policy`, and all of a policy that does not draw is on the action taken.
+fn divergence_of(
+    experiment: &Experiment,
+    device: &Device,
+    policy: Policy,
+    prior: Option<&dyn Prior>,
+    episodes: &[Trajectory],
+    preferences: impl Fn(&DeviceBatch) -> (Tensor<3>, Tensor<3>),
+) -> f64 {
+    let written: Vec<&Trajectory> = episodes.iter().filter(|episode| !episode.is_empty()).collect();
     let mut total = 0.0;
-    for chunk in episodes.chunks(32) {
-        let windows: Vec<Window<'_>> = chunk
-            .iter()
-            .filter(|episode| !episode.is_empty())
-            .map(|trajectory| Window { trajectory, start: 0, len: trajectory.len() })
-            .collect();
-        if windows.is_empty() {
-            continue;
-        }
-        let batch = experiment.batch_builder().build(&windows, None);
+    for chunk in written.chunks(32) {
+        let windows: Vec<Window<'_>> =
+            chunk.iter().map(|trajectory| Window { trajectory, start: 0, len: trajectory.len() }).collect();
+        let batch = experiment.batch_builder().build(&windows, prior);
         let n_steps = batch.n_steps;
-        let batch = batch.upload(&network.device());
-        let log_probs = |network: &TextQNetwork, temperature: f64| {
-            let preferences = network.q_values(network.features(&batch.input)).div_scalar(temperature);
+        let batch = batch.upload(device);
+        let (own, other) = preferences(&batch);
+        let log_probs = |preferences: Tensor<3>| {
             let allowed = match &batch.mask {
                 Some(mask) => preferences + mask.clone(),
                 None => preferences,
             };
             log_softmax(allowed.narrow(1, 0, n_steps), 2)
         };
-        let of_data = log_probs(&data, 1.0);
-        let of_steps = match decoding.policy() {
+        let other = log_probs(other);
+        let of_steps = match policy {
             Policy::Boltzmann { temperature } => {
-                let own = log_probs(&steered, temperature);
-                (own.clone().exp() * (own - of_data)).sum_dim(2).squeeze_dim::<2>(2)
+                let own = log_probs(own.div_scalar(temperature));
+                (own.clone().exp() * (own - other)).sum_dim(2).squeeze_dim::<2>(2)
             }
-            _ => of_data.gather(2, batch.actions.clone().unsqueeze_dim(2)).squeeze_dim::<2>(2).neg(),
+            _ => other.gather(2, batch.actions.clone().unsqueeze_dim(2)).squeeze_dim::<2>(2).neg(),
         };
         let sum: f32 = (of_steps * batch.valid.clone()).sum().into_scalar();
         total += f64::from(sum);

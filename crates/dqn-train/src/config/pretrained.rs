@@ -63,11 +63,16 @@ impl ExperimentConfig {
             let why = "vectors of tokens are the model's own: use scalar, dueling, policy or language_model";
             fault("network.head.kind", "relevance or tied".to_owned(), why);
         }
-        let is_imitation = self.learner.objective == Objective::Imitation {};
+        // At temperature 1 the values of a group are logits up to a number for each state.
+        let is_group = self.learner.objective == (Objective::GroupConsistency {})
+            && self.learner.bootstrap.temperature() == Some(1.0)
+            && !self.learner.bootstrap.weighs_prior();
+        let learns_logits = self.learner.objective.teaches_logits() || is_group;
         let are_logits = matches!(self.network.head, HeadConfig::LanguageModel {});
-        if are_logits && (!is_imitation || self.network.noise.is_some() || torso.is_frozen()) {
-            let why = "logits are no values: it is for the objective imitation, without noise, and with trained_blocks or \
-                       lora, since the output layer itself is not trained";
+        if are_logits && (!learns_logits || self.network.noise.is_some() || torso.is_frozen()) {
+            let why = "logits are no values: it is for the objectives imitation and optimal_completion, and for group_consistency \
+                       with the bootstrap soft at temperature 1, without noise, and with trained_blocks or lora, since the \
+                       output layer itself is not trained";
             fault("network.head.kind", "language_model".to_owned(), why);
         }
         let has_policy = self.companions().has_policy;
