@@ -121,8 +121,8 @@ mod tests {
         assert_eq!(best(&[&[4, 5, 6]], &[4, 5, 6, 9]), [vec![4], vec![5], vec![6], vec![9]]);
         // 7 was put before 4 or stands in its place: either 4 or 5 is next.
         assert_eq!(best(&[&[4, 5, 6]], &[7, 5, 6]), [vec![4], vec![4, 5], vec![6]]);
-        // 4 was left out.
-        assert_eq!(best(&[&[4, 5, 6]], &[5, 6]), [vec![4], vec![6]]);
+        // 5 is one edit from each of "", "4" and "4 5"; that 6 follows says that 4 was left out.
+        assert_eq!(best(&[&[4, 5, 6]], &[5, 6, 9]), [vec![4], vec![4, 5, 6], vec![9]]);
         // Beyond the end every token is one more edit: ending is the best, and so it stays.
         assert_eq!(best(&[&[4]], &[4, 7, 7, 7])[1..], [[9], [9], [9]]);
         // The nearest of several references counts, and all that are as near.

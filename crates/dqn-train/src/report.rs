@@ -102,12 +102,11 @@ pub fn evaluate(
         if stopped() {
             return Ok(None);
         }
-        let (mut first, episodes) = measure_first(&mut evaluator, network, &policies[0])?;
+        let (mut first, episodes) = measure_first(experiment, &mut evaluator, network, &policies[0])?;
         let found = match split {
             Split::Validation => validation.as_ref().map(|found| found.perplexities.clone()),
             Split::Train | Split::Test | Split::Judge => perplexity(split)?.map(|found| found.perplexities),
         };
-        first.divergence = divergence_from_prior(experiment, network, policies[0].policy, &episodes);
         first.policy_perplexity = found.zip(fitted).map(|(perplexities, index)| perplexities[index]);
         if split == splits[splits.len() - 1] {
             report.samples = samples(experiment, &before_episodes, &episodes);
@@ -133,18 +132,20 @@ pub fn evaluate(
 pub fn validate(experiment: &Experiment, network: &TextQNetwork, progress: Progress) -> Result<Evaluation, TrainError> {
     let policies = experiment.learned_policies(progress);
     let mut evaluator = Evaluator::new(experiment, Split::Validation, experiment.config.evaluation.n_episodes)?;
-    let (row, _) = measure_first(&mut evaluator, network, &policies[0])?;
+    let (row, _) = measure_first(experiment, &mut evaluator, network, &policies[0])?;
     let found = PolicyPerplexity::of(experiment, network, Split::Validation, acting_temperature(&policies))?;
     Ok(Evaluation { policy_perplexity: found.map(|found| found.perplexities[found.best()]), ..row })
 }
 
 /// The first learned policy with everything but its perplexity, and its episodes.
 fn measure_first(
+    experiment: &Experiment,
     evaluator: &mut Evaluator<'_>,
     network: &TextQNetwork,
     Learned { name, policy, decoding }: &Learned,
 ) -> Result<(Evaluation, Vec<Trajectory>), TrainError> {
     let (mut row, episodes) = evaluator.network(name, &network.clone().decoding(*decoding), *policy)?;
+    row.divergence = divergence_from_prior(experiment, network, *policy, &episodes);
     row.held_out = evaluator.held_out(network, *decoding, *policy)?;
     row.diagnostics = evaluator.diagnose(&network.clone().decoding(None), &episodes)?;
     Ok((row, episodes))
