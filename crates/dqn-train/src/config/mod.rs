@@ -821,6 +821,12 @@ impl ExperimentConfig {
             let why = "windows are drawn either by priority or by reward: remove one of both";
             fault("replay.rewarded_fraction", self.replay.rewarded_fraction.to_string(), why);
         }
+        let most_fresh = self.environment.max_tokens().map(|most| most * self.training.parallel_episodes);
+        if let Some(most) = most_fresh.filter(|&most| self.replay.only_fresh && self.replay.warmup_steps > most) {
+            let why =
+                format!("a round of fresh episodes has {most} steps at most, so that nothing would ever be learned");
+            fault("replay.warmup_steps", self.replay.warmup_steps.to_string(), &why);
+        }
         if self.replay.length_pool_batches > 1
             && (self.replay.priority.is_some() || self.replay.rewarded_fraction > 0.0)
         {
