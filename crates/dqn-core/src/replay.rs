@@ -183,7 +183,7 @@ impl Replay {
             return;
         }
         trajectory.shrink_to_fit();
-        let n_windows = (trajectory.len() + 1).saturating_sub(self.window_steps).max(1);
+        let n_windows = self.n_windows_of(&trajectory);
         let is_rewarded = |start: &usize| {
             let end = (start + self.window_steps).min(trajectory.len());
             trajectory.rewards[*start..end].iter().any(|&reward| reward > 0.0)
@@ -212,6 +212,10 @@ impl Replay {
             }
         }
         self.stored.push_back(Box::new(Stored { trajectory, first_window, first_rewarded, rewarded_starts }));
+    }
+
+    fn n_windows_of(&self, episode: &Trajectory) -> usize {
+        (episode.len() + 1).saturating_sub(self.window_steps).max(1)
     }
 
     fn drop_oldest(&mut self) {
@@ -245,7 +249,7 @@ impl Replay {
     pub fn mean_window_steps(&self) -> f64 {
         let (mut n_steps, mut n_windows) = (0, 0);
         for episode in self.episodes() {
-            let n_of_episode = (episode.len() + 1).saturating_sub(self.window_steps).max(1);
+            let n_of_episode = self.n_windows_of(episode);
             n_windows += n_of_episode;
             n_steps += n_of_episode * self.window_steps.min(episode.len());
         }
@@ -304,11 +308,10 @@ impl Replay {
     /// # Panics
     /// When replay is empty or an episode is longer than a window.
     pub fn sample_groups(&self, n: usize, rng: &mut impl Rng) -> (Sample<'_>, Vec<usize>) {
-        let mut groups: Vec<&[Box<Stored>]> = Vec::new();
-        let (front, back) = self.stored.as_slices();
-        for part in [front, back] {
-            groups.extend(part.chunk_by(|one, other| one.trajectory.shares_start(&other.trajectory)));
-        }
+        // In their order, wherever in the ring the oldest lies: a resumed run, whose ring begins anew, draws the same groups.
+        let stored: Vec<&Stored> = self.stored.iter().map(Box::as_ref).collect();
+        let mut groups: Vec<&[&Stored]> =
+            stored.chunk_by(|one, other| one.trajectory.shares_start(&other.trajectory)).collect();
         assert!(!groups.is_empty(), "sampling from an empty replay");
         groups.shuffle(rng);
         let (mut numbers, mut sizes) = (Vec::new(), Vec::new());
@@ -438,6 +441,18 @@ mod tests {
             firsts.insert(groups[0].0);
         }
         assert_eq!(firsts.len(), 3);
+        // The ring may be cut anywhere: a group lies on both sides of its end and is one all the same.
+        for first in 0..20 {
+            replay.drop_oldest();
+            replay.push(started(20 + first / 3, 100 + 10 * first));
+            let (_, mut sizes) = replay.sample_groups(6, &mut rng);
+            let (_, mut resumed) =
+                Replay { stored: replay.stored.iter().cloned().collect::<Vec<_>>().into(), ..replay.clone() }
+                    .sample_groups(6, &mut rng);
+            sizes.sort();
+            resumed.sort();
+            assert_eq!(sizes, resumed);
+        }
         // One that is too large comes alone.
         assert!((0..20).all(|_| replay.sample_groups(1, &mut rng).1.len() == 1));
     }
