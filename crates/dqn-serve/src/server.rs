@@ -148,10 +148,11 @@ impl Server {
             () = engine_end.wait() => {}
             () = gate.serve(&mut connections) => {}
         }
-        drop(gate);
-        phase.send_modify(|phase| *phase = (*phase).max(Phase::Draining));
-        tracing::info!(n_connections = connections.len(), "shutting down");
+        // Who finds the door closed may rely on it that nothing new is begun.
         scheduler.set_phase(Phase::Draining);
+        phase.send_modify(|phase| *phase = (*phase).max(Phase::Draining));
+        drop(gate);
+        tracing::info!(n_connections = connections.len(), "shutting down");
         tokio::select! {
             () = all_over(&mut connections) => {}
             () = tokio::time::sleep(limits.shutdown_time) => {}
