@@ -1,6 +1,7 @@
 //! The one input of every learner: windows of trajectories, padded to a rectangle.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use dqn_mdp::{ActionId, ActionMask, SourceId, StateRef, TokenId};
@@ -303,6 +304,12 @@ pub fn fill_mask(allowed: &ActionMask, out: &mut [f32]) {
     }
 }
 
+/// Of values in `n_rows` rows those of the rows `rows`.
+pub(crate) fn of_rows<T: Copy>(values: &[T], n_rows: usize, rows: &Range<usize>) -> Vec<T> {
+    let width = values.len() / n_rows;
+    values[rows.start * width..rows.end * width].to_vec()
+}
+
 /// A [`SequenceBatch`] on a device.
 #[derive(Clone, Debug)]
 pub struct DeviceBatch {
@@ -389,6 +396,57 @@ impl SequenceBatch {
             }
         }
         Self { aims: Some(Aims { n_aims, actions, weights }), ..self }
+    }
+
+    /// The same windows in parts of at most `most_windows`; where the batch has groups, in as many whole groups as have no
+    /// more windows, and at least one.
+    pub fn parts(self, most_windows: usize) -> Vec<Self> {
+        if self.n_windows <= most_windows {
+            return vec![self];
+        }
+        let single = vec![1; self.n_windows];
+        let (mut parts, mut sizes, mut first) = (Vec::new(), Vec::new(), 0);
+        for &size in self.groups.as_ref().unwrap_or(&single) {
+            let n_windows: usize = sizes.iter().sum();
+            if n_windows > 0 && n_windows + size > most_windows {
+                parts.push(self.part(first, std::mem::take(&mut sizes)));
+                first += n_windows;
+            }
+            sizes.push(size);
+        }
+        parts.push(self.part(first, sizes));
+        parts
+    }
+
+    /// The groups of `sizes` windows from the window `first` on.
+    fn part(&self, first: usize, sizes: Vec<usize>) -> Self {
+        let rows = first..first + sizes.iter().sum::<usize>();
+        let int = |values: &[i64]| of_rows(values, self.n_windows, &rows);
+        let float = |values: &[f32]| of_rows(values, self.n_windows, &rows);
+        Self {
+            n_windows: rows.len(),
+            tokens: int(&self.tokens),
+            positions: int(&self.positions),
+            decisions: int(&self.decisions),
+            source: self.source.as_ref().map(|source| source.part(rows.clone())),
+            actions: int(&self.actions),
+            returns: float(&self.returns),
+            discounts: float(&self.discounts),
+            bootstrap_states: int(&self.bootstrap_states),
+            valid: float(&self.valid),
+            weights: float(&self.weights),
+            state_actions: int(&self.state_actions),
+            mask: self.mask.as_deref().map(float),
+            log_prior: self.log_prior.as_deref().map(float),
+            aims: self.aims.as_ref().map(|aims| Aims {
+                n_aims: aims.n_aims,
+                actions: int(&aims.actions),
+                weights: float(&aims.weights),
+            }),
+            groups: self.groups.is_some().then_some(sizes),
+            considered: self.considered.clone(),
+            ..*self
+        }
     }
 
     /// Moves the batch to `device`, each array once.
@@ -540,6 +598,34 @@ mod tests {
         episode.allowed = masks;
         let windows = [Window { trajectory: &episode, start: 0, len: 4 }];
         assert_eq!(builder(1, 0).build_of_allowed(&windows, None), builder(1, 0).build(&windows, None));
+    }
+
+    #[test]
+    fn parts_are_the_batch_of_their_windows() {
+        struct ByLength;
+        impl Prior for ByLength {
+            fn log_probs(&self, state: StateRef<'_>, log_probs: &mut [f32]) {
+                log_probs.fill(state.tokens.len() as f32);
+            }
+        }
+        let episode = episode(Outcome::Terminated);
+        let windows: Vec<Window<'_>> = (0..4).map(|start| Window { trajectory: &episode, start, len: 1 }).collect();
+        let whole = builder(1, 0).build(&windows, Some(&ByLength)).weighted(vec![0.1, 0.2, 0.3, 0.4]);
+        let sizes = |parts: &[SequenceBatch]| parts.iter().map(|part| part.n_windows).collect::<Vec<_>>();
+        assert_eq!(whole.clone().parts(4), [whole.clone()]);
+        let parts = whole.clone().parts(3);
+        assert_eq!(sizes(&parts), [3, 1]);
+        let (first, last) = (&parts[0], &parts[1]);
+        assert_eq!([&first.tokens[..], &last.tokens].concat(), whole.tokens);
+        assert_eq!([&first.weights[..], &last.weights].concat(), whole.weights);
+        assert_eq!(last.n_tokens, whole.n_tokens, "padded alike, so that what is found can be joined");
+        let log_prior = |batch: &SequenceBatch| batch.log_prior.clone().unwrap();
+        assert_eq!([log_prior(first), log_prior(last)].concat(), log_prior(&whole));
+        let grouped = whole.in_groups(vec![1, 1, 2]);
+        let parts = grouped.clone().parts(3);
+        assert_eq!(sizes(&parts), [2, 2], "a group stays together");
+        assert_eq!(parts[1].groups, Some(vec![2]));
+        assert_eq!(sizes(&grouped.parts(1)), [1, 1, 2], "one larger than a part is one");
     }
 
     #[test]

@@ -89,6 +89,12 @@ pub struct DqnConfig {
     #[serde(default = "default_batch_windows")]
     #[schemars(range(min = 1, max = 65536))]
     pub batch_windows: usize,
+    /// Windows that go through the network at a time: the gradients of the parts of a batch are added up before the optimizer
+    /// takes its step (gradient accumulation), so that memory is that of one part. Groups of texts of one start stay
+    /// together. Leave it out for the whole batch at once.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 65536))]
+    pub micro_batch_windows: Option<usize>,
     /// Steps in a window: 1 learns from single transitions as in the textbook, more from a whole stretch in one pass.
     #[serde(default = "default_window_steps")]
     #[schemars(range(min = 1, max = 65536))]
@@ -165,6 +171,7 @@ impl Default for DqnConfig {
             imitation: 0.0,
             value_rescaling: None,
             batch_windows: default_batch_windows(),
+            micro_batch_windows: None,
             window_steps: default_window_steps(),
             context_tokens: 0,
         }
@@ -250,6 +257,12 @@ impl DqnConfig {
                 let why = "group consistency compares the sum of all rewards of a text: use discount = 1";
                 faults.push(("learner.objective", found(), why));
             }
+        }
+        if let Some(part) = self.micro_batch_windows
+            && part >= self.batch_windows
+        {
+            let why = "the parts of a batch are smaller than the batch: fewer than learner.batch_windows, or leave it out";
+            faults.push(("learner.micro_batch_windows", part.to_string(), why));
         }
         let td_only = [
             ("learner.lambda", self.lambda.is_some()),

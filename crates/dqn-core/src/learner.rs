@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use burn::module::Module;
-use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
 use burn::store::{ModuleRecord, RecordError};
 use burn::tensor::activation::softmax;
 use burn::tensor::{Bytes, Int, Tensor};
@@ -247,13 +247,13 @@ impl<N: QNetwork> DqnLearner<N> {
         Some(taken.mul_scalar(temperature))
     }
 
-    /// Penalty and error of every step under the objective, with their graph, in update number `update`.
-    fn compare(&self, batch: &DeviceBatch, features: Tensor<3>, update: u64) -> Comparison {
+    /// Penalty and error of every step under the objective, with their graph; `levels` names what quantiles are drawn from.
+    fn compare(&self, batch: &DeviceBatch, features: Tensor<3>, levels: &str) -> Comparison {
         let n_steps = batch.valid.dims()[1];
         let at_steps = features.clone().narrow(1, 0, n_steps);
         let actions: Tensor<2, Int> = Tensor::from_inner(batch.actions.clone());
         if self.online.distribution() != Distribution::Mean {
-            return self.compare_distributions(batch, features, actions, update);
+            return self.compare_distributions(batch, features, actions, levels);
         }
         let q_taken = self.online.q_taken(at_steps.clone(), actions.clone());
         // With the Q-values as logits, the negative log-probability of the action taken.
@@ -435,11 +435,11 @@ impl<N: QNetwork> DqnLearner<N> {
         batch: &DeviceBatch,
         features: Tensor<3>,
         actions: Tensor<2, Int>,
-        update: u64,
+        levels: &str,
     ) -> Comparison {
         let distribution = self.online.distribution();
         let n_steps = batch.valid.dims()[1];
-        let mut rng = self.noise.stream(&format!("levels {update}"));
+        let mut rng = self.noise.stream(levels);
         // The levels of the actions taken are drawn before those of the states after them.
         let levels = match distribution {
             Distribution::Implicit { n_samples, .. } => {
@@ -531,6 +531,40 @@ impl Comparison {
     }
 }
 
+/// What was found of a part of a batch, without its graph: `[batch, steps]` each, and the part's share of the loss.
+struct Found {
+    loss: Tensor<1>,
+    error: Tensor<2>,
+    q_taken: Tensor<2>,
+    target: Tensor<2>,
+    drift: Option<Tensor<2>>,
+    valid: Tensor<2>,
+}
+
+impl Found {
+    /// What was found of all parts.
+    fn joined(mut parts: Vec<Self>) -> Self {
+        if parts.len() == 1 {
+            return parts.remove(0);
+        }
+        let all = |of: fn(&Self) -> &Tensor<2>| Tensor::cat(parts.iter().map(|part| of(part).clone()).collect(), 0);
+        let drifts: Option<Vec<Tensor<2>>> = parts.iter().map(|part| part.drift.clone()).collect();
+        Self {
+            loss: Tensor::cat(parts.iter().map(|part| part.loss.clone()).collect(), 0).sum(),
+            error: all(|part| &part.error),
+            q_taken: all(|part| &part.q_taken),
+            target: all(|part| &part.target),
+            drift: drifts.map(|drifts| Tensor::cat(drifts, 0)),
+            valid: all(|part| &part.valid),
+        }
+    }
+}
+
+/// What follows the number of an update in the name of what its part `index` draws; nothing for the first.
+fn part_name(index: usize) -> String {
+    if index == 0 { String::new() } else { format!(" part {index}") }
+}
+
 impl<N: QNetwork> Learner for DqnLearner<N> {
     fn update(&mut self, batch: SequenceBatch, progress: Progress) -> Result<UpdateStats, CoreError> {
         let (n_transitions, masked_fraction) = (batch.n_transitions(), batch.masked_fraction());
@@ -542,13 +576,21 @@ impl<N: QNetwork> Learner for DqnLearner<N> {
         let considered = batch.considered.as_deref();
         self.online = self.online.clone().with_noise(Some(Seed(noise.random()))).considering(considered);
         self.target = self.target.clone().with_noise(Some(Seed(noise.random()))).considering(considered);
-        let batch = batch.upload(&device);
-        let features = self.online.features(&batch.input.clone().lifted());
-        let Comparison { penalty, error, q_taken, target, drift } = self.compare(&batch, features, progress.updates);
-        let lifted = |tensor: &Tensor<2>| Tensor::from_inner(tensor.clone());
-        let loss = weighted_mean(penalty, lifted(&batch.valid), lifted(&batch.weights));
-
-        let mut gradients = GradientsParams::from_grads(loss.backward(), &self.online);
+        let mut gradients = GradientsAccumulator::new();
+        let mut found = Vec::new();
+        for part in batch.parts(self.config.micro_batch_windows.unwrap_or(usize::MAX)) {
+            let share = part.n_transitions() as f64 / n_transitions as f64;
+            let part = part.upload(&device);
+            let features = self.online.features(&part.input.clone().lifted());
+            let levels = format!("levels {}{}", progress.updates, part_name(found.len()));
+            let Comparison { penalty, error, q_taken, target, drift } = self.compare(&part, features, &levels);
+            let lifted = |tensor: &Tensor<2>| Tensor::from_inner(tensor.clone());
+            let loss = weighted_mean(penalty, lifted(&part.valid), lifted(&part.weights)).mul_scalar(share);
+            gradients.accumulate(&self.online, GradientsParams::from_grads(loss.backward(), &self.online));
+            found.push(Found { loss: loss.inner(), error, q_taken, target, drift, valid: part.valid });
+        }
+        let mut gradients = gradients.grads();
+        let Found { loss, error, q_taken, target, drift, valid } = Found::joined(found);
         if let Some(max_value) = self.config.max_gradient_value {
             clip_by_value(&mut gradients, &self.online, max_value);
         }
@@ -557,7 +599,6 @@ impl<N: QNetwork> Learner for DqnLearner<N> {
         self.online = self.optimizer.step(learning_rate, self.online.clone(), gradients);
         self.target = self.config.target_update.apply(self.target.clone(), &self.online.valid(), progress.updates + 1);
 
-        let valid = &batch.valid;
         let mean = |values: Tensor<2>| (values * valid.clone()).sum() / valid.clone().sum();
         let sizes = error.abs() * valid.clone();
         let max_errors = sizes.clone().max_dim(1).squeeze_dim::<1>(1);
@@ -568,7 +609,7 @@ impl<N: QNetwork> Learner for DqnLearner<N> {
         let steps =
             spread_over.as_ref().map(|_| [sizes.clone(), q_taken.clone()].map(|steps| steps.flatten::<1>(0, 1)));
         let mut scalars =
-            vec![loss.inner(), mean(q_taken), mean(target), mean(sizes), drift, gradient_norm, max_errors, mean_errors];
+            vec![loss, mean(q_taken), mean(target), mean(sizes), drift, gradient_norm, max_errors, mean_errors];
         scalars.extend(steps.into_iter().flatten());
         let scalars = Tensor::cat(scalars, 0);
         let scalars: Vec<f32> =

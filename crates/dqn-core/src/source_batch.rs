@@ -1,7 +1,11 @@
 //! The sources of a batch, padded to a rectangle.
 
+use std::ops::Range;
+
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use dqn_mdp::{Source, SourceId, SourceKind, Sources};
+
+use crate::batch::of_rows;
 
 /// The sources of several texts on the host, padded on the right.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,6 +71,18 @@ impl SourceBatch {
             }
         };
         Self { values, lengths }
+    }
+
+    /// The sources of the windows `rows`.
+    pub(crate) fn part(&self, rows: Range<usize>) -> Self {
+        let n_windows = self.lengths.len();
+        let values = match &self.values {
+            SourceValues::Tokens(values) => SourceValues::Tokens(of_rows(values, n_windows, &rows)),
+            SourceValues::Frames(values, n_channels) => {
+                SourceValues::Frames(of_rows(values, n_windows, &rows), *n_channels)
+            }
+        };
+        Self { values, lengths: self.lengths[rows].to_vec() }
     }
 
     /// Moves the sources to `device`, each array once.

@@ -29,7 +29,7 @@ fn base(model: &str) -> Arc<PretrainedBase> {
 
 fn trained(trained_blocks: usize, rank: Option<usize>) -> PretrainedConfig {
     let lora = rank.map(|rank| LoraConfig { rank, alpha: 4.0 });
-    PretrainedConfig { folder: PathBuf::new(), trained_blocks, lora }
+    PretrainedConfig { folder: PathBuf::new(), trained_blocks, lora, kept_megabytes: 0 }
 }
 
 fn kinds() -> [PretrainedConfig; 4] {
@@ -88,6 +88,23 @@ fn moved(network: TextQNetwork) -> (TextQNetwork, usize) {
     let learning_rate = Schedule::Constant { value: 0.1 };
     let mut optimizer = OptimizerConfig::Sgd { learning_rate, momentum, nesterov, l2 }.init();
     (optimizer.step(0.1, network, gradients), n_gradients)
+}
+
+#[test]
+fn what_a_frozen_model_kept_is_bit_for_bit_what_it_reads() {
+    let device = Device::flex();
+    for model in MODELS {
+        let keeping = Arc::new(Arc::into_inner(base(model)).unwrap().keeping(1_000_000).unwrap());
+        let features = |base: &Arc<PretrainedBase>, decisions: Vec<Vec<i64>>| {
+            let network = network(base, trained(0, None), heads()[0], &device);
+            let features = network.features(&input(&texts(), &decisions, &device));
+            features.try_into_vec_as::<f32>().unwrap()
+        };
+        // Another question about the same texts, so that the second answer is not the last one.
+        for decisions in [vec![vec![1, 2, 5]; 3], vec![vec![0, 5]; 3], vec![vec![1, 2, 5]; 3]] {
+            assert_eq!(features(&keeping, decisions.clone()), features(&base(model), decisions), "{model}");
+        }
+    }
 }
 
 #[test]

@@ -364,7 +364,14 @@ impl Experiment {
         };
         let model_ids = tokenizer.model_ids().to_vec();
         let longest = self.longest_text()?;
-        let mut open = |folder: &Path| pretrained::open(folder, &model_ids, longest, device);
+        // What is played once is not read again.
+        let kept_megabytes = match (&self.config.training.source, self.config.network.torso.pretrained()) {
+            (EpisodeSource::Text { .. } | EpisodeSource::Log { .. }, Some(torso)) if torso.is_frozen() => {
+                torso.kept_megabytes
+            }
+            _ => 0,
+        };
+        let mut open = |folder: &Path| pretrained::open(folder, &model_ids, longest, kept_megabytes, device);
         let torso = torso.as_deref().map(&mut open).transpose()?;
         let prior = match (prior.as_deref(), self.config.network.torso.pretrained(), &torso) {
             // One model in memory serves both.

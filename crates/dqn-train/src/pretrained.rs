@@ -18,7 +18,8 @@ pub(crate) struct Opened {
     pub(crate) fingerprint: String,
 }
 
-/// Reads the model in `folder`, whose tokens a vocabulary numbers so, to read texts of up to `longest` tokens.
+/// Reads the model in `folder`, whose tokens a vocabulary numbers so, to read texts of up to `longest` tokens and keep so many
+/// megabytes of its hidden states.
 ///
 /// # Errors
 /// [`TrainError::Pretrained`] when it cannot be read, is of another tokenizer or reads shorter texts only.
@@ -26,6 +27,7 @@ pub(crate) fn open(
     folder: &Path,
     model_ids: &[TokenId],
     longest: usize,
+    kept_megabytes: u64,
     device: &Device,
 ) -> Result<Opened, TrainError> {
     let files = PretrainedFiles::open(folder)?;
@@ -35,6 +37,9 @@ pub(crate) fn open(
     }
     let fingerprint = fingerprint(folder)?;
     let base = PretrainedBase::new(files.load(device)?, model_ids.to_vec())?;
+    let base = base
+        .keeping(kept_megabytes * 1_000_000)
+        .map_err(|source| TrainError::Write { path: std::env::temp_dir(), source })?;
     Ok(Opened { base: Arc::new(base), fingerprint })
 }
 
@@ -45,7 +50,7 @@ pub(crate) fn as_network(
     actions: &ActionTable,
     device: &Device,
 ) -> TextQNetwork {
-    let torso = PretrainedConfig { folder: PathBuf::new(), trained_blocks: 0, lora: None };
+    let torso = PretrainedConfig { folder: PathBuf::new(), trained_blocks: 0, lora: None, kept_megabytes: 0 };
     let config = NetworkConfig {
         torso: TorsoConfig::Pretrained(torso),
         head: HeadConfig::LanguageModel {},

@@ -13,6 +13,8 @@ mod error;
 mod files;
 mod head;
 mod header;
+#[cfg(feature = "flex")]
+mod kept;
 mod keys;
 mod layers;
 mod layout;

@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 use super::acting::{ActingLm, LmState};
 use super::adapter::{self, Adapter, LoraConfig};
 use super::error::PretrainedError;
+#[cfg(feature = "flex")]
+use super::kept::KeptStates;
 use super::layers::{Block, Norm, Pass, Turn};
 use super::model::{CausalLm, causal_mask};
 #[cfg(feature = "flex")]
@@ -41,6 +43,15 @@ pub struct PretrainedConfig {
     /// Train low-rank adapters beside all projections of all blocks instead. Leave it out for none.
     #[serde(default)]
     pub lora: Option<LoraConfig>,
+    /// Megabytes of a temporary file, in the folder that `TMPDIR` names, in which the hidden states of a frozen model are
+    /// kept, so that texts that are learned from again are not read again; 0 keeps none. For texts that are there before
+    /// (`training.source` is `text` or `log`), on the backend `flex`.
+    #[serde(default = "kept_by_default")]
+    pub kept_megabytes: u64,
+}
+
+fn kept_by_default() -> u64 {
+    4096
 }
 
 impl PretrainedConfig {
@@ -61,6 +72,9 @@ pub struct PretrainedBase {
     acting: OnceLock<ActingLm>,
     /// What was read last: the target network is asked about the batch that the online network has just read.
     last: Mutex<Option<LastRead>>,
+    /// Hidden states of texts that are learned from again.
+    #[cfg(feature = "flex")]
+    kept: Option<KeptStates>,
 }
 
 #[derive(Debug)]
@@ -83,7 +97,28 @@ impl PretrainedBase {
         let ids: Vec<i64> = model_ids.iter().map(|id| i64::from(id.0)).collect();
         let n_tokens = ids.len();
         let table = Tensor::from_data(TensorData::new(ids, [n_tokens]), &lm.device());
-        Ok(Self { lm, model_ids, table, acting: OnceLock::new(), last: Mutex::new(None) })
+        Ok(Self {
+            lm,
+            model_ids,
+            table,
+            acting: OnceLock::new(),
+            last: Mutex::new(None),
+            #[cfg(feature = "flex")]
+            kept: None,
+        })
+    }
+
+    /// The same model, which keeps up to `most_bytes` of hidden states in a temporary file where it is frozen and the
+    /// backend is flex.
+    ///
+    /// # Errors
+    /// When there is no place for the file.
+    #[cfg_attr(not(feature = "flex"), expect(unused_variables, clippy::unnecessary_wraps, reason = "flex alone keeps"))]
+    pub fn keeping(self, most_bytes: u64) -> std::io::Result<Self> {
+        #[cfg(feature = "flex")]
+        return Ok(Self { kept: (most_bytes > 0).then(|| KeptStates::new(self.width(), most_bytes)).transpose()?, ..self });
+        #[cfg(not(feature = "flex"))]
+        Ok(self)
     }
 
     /// The model.
@@ -264,7 +299,11 @@ impl PretrainedTorso {
             n_read += n_tokens;
         }
         let texts: Vec<&[TokenId]> = texts.iter().map(Vec::as_slice).collect();
-        let hidden = lm.hidden(&texts).expect(FITS);
+        let read = |texts: &[&[TokenId]]| lm.hidden(texts).expect(FITS);
+        let hidden = match self.base.kept.as_ref().filter(|_| self.is_frozen()) {
+            Some(kept) => kept.hidden(&texts, &device, read),
+            None => read(&texts),
+        };
         let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [batch * n_states]), &device);
         let features = hidden.select(0, rows).reshape([batch, n_states, self.base.width()]);
         if self.is_frozen() {
