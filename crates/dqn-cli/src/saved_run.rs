@@ -6,6 +6,7 @@ use burn::tensor::Device;
 use dqn_core::Progress;
 use dqn_model::TextQNetwork;
 use dqn_train::experiment::Experiment;
+use dqn_train::run::checkpoint::Which;
 use dqn_train::run::directory::RunDirectory;
 use dqn_train::run::stages::run_in;
 use dqn_train::runner;
@@ -29,6 +30,19 @@ impl SavedRun {
         let (experiment, _) = runner::open_experiment(&directory, &device)?;
         let (network, progress) = runner::load_network(&directory, &experiment, choice.checkpoint, &device)?;
         Ok(Self { experiment, device, network, progress })
+    }
+}
+
+/// Whether a folder that may be a model's or a run's is a run's.
+pub(crate) fn is_run(folder: &Path) -> anyhow::Result<bool> {
+    Ok(!folder.join("config.json").is_file() && RunDirectory::is_one(&run_in(folder)?))
+}
+
+/// Refuses a checkpoint that was named of the folder of a model.
+pub(crate) fn refuse_checkpoint(checkpoint: Option<Which>) -> Result<(), BadRequest> {
+    match checkpoint {
+        Some(_) => Err(BadRequest("--checkpoint is for runs, and this is a folder of a model".to_owned())),
+        None => Ok(()),
     }
 }
 

@@ -261,7 +261,8 @@ impl DqnConfig {
         if let Some(part) = self.micro_batch_windows
             && part >= self.batch_windows
         {
-            let why = "the parts of a batch are smaller than the batch: fewer than learner.batch_windows, or leave it out";
+            let why =
+                "the parts of a batch are smaller than the batch: fewer than learner.batch_windows, or leave it out";
             faults.push(("learner.micro_batch_windows", part.to_string(), why));
         }
         let td_only = [

@@ -23,7 +23,7 @@ use crate::head::{Head, HeadConfig};
 use crate::init::{Init, NumberParameters};
 use crate::linear::{Activation, Linear};
 use crate::norm::{layer_norm, normalise};
-use crate::pretrained::{LanguageModelHead, PretrainedBase};
+use crate::pretrained::{CausalLm, LanguageModelHead, PretrainedBase};
 use crate::quantile_embedding::QuantileEmbedding;
 use crate::relevance::Relevance;
 use crate::source_attention::Conditioning;
@@ -419,6 +419,14 @@ impl TextQNetwork {
         match &self.state_value {
             Some(_) => values,
             None => values.clone() - values.mean_dim(1),
+        }
+    }
+
+    /// The pretrained model that the torso is, with what was learned in its weights; none for another torso.
+    pub fn language_model(&self) -> Option<CausalLm> {
+        match &self.torso {
+            Torso::Pretrained(torso) => Some(torso.merged()),
+            _ => None,
         }
     }
 

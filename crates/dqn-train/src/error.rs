@@ -13,6 +13,7 @@ use dqn_text::TextError;
 use dqn_text::split::Split;
 
 use crate::config::check::Problem;
+use crate::memory::MemoryEstimate;
 
 /// A fault in a configuration, in the files of a run, or in their writing.
 #[derive(Debug, thiserror::Error)]
@@ -210,8 +211,10 @@ pub enum TrainError {
         /// What does not fit.
         source: CoreError,
     },
-    /// The network of another run is not the one this run began with.
-    #[error("the run that this one goes by has changed: its parameters had the blake3 {expected}, now {found}")]
+    /// The network of another run, or a pretrained model, is not the one this run began with.
+    #[error(
+        "the run or model that this one goes by has changed: its parameters had the blake3 {expected}, now {found}"
+    )]
     OtherParameters {
         /// blake3 when the run began.
         expected: String,
@@ -352,6 +355,26 @@ pub enum TrainError {
         /// Why it cannot be had.
         why: String,
     },
+    /// A pretrained model, or learning on it, needs more memory than is free.
+    #[error(
+        "the model in {} needs {estimate}, and {} of memory are free; a smaller model{}",
+        folder.display(),
+        crate::memory::amount(*available),
+        if estimate.values > 0 {
+            ", fewer windows at a time (learner.micro_batch_windows), shorter ones (learner.window_steps), or less that is \
+             trained (network.torso)"
+        } else {
+            " fits"
+        }
+    )]
+    DoesNotFit {
+        /// The folder.
+        folder: PathBuf,
+        /// What it needs.
+        estimate: MemoryEstimate,
+        /// Bytes that are free.
+        available: u64,
+    },
     /// The folder of a pretrained model, or a text that it is given, cannot be used.
     #[error(transparent)]
     Pretrained(#[from] PretrainedError),
@@ -453,6 +476,7 @@ impl TrainError {
             | TrainError::UnknownInPrompt { .. }
             | TrainError::UnknownInText { .. }
             | TrainError::NotAnEpisode { .. }
+            | TrainError::DoesNotFit { .. }
             | TrainError::NotOffered { .. }
             | TrainError::OtherTokenizer { .. }
             | TrainError::ChatTemplate { .. }
@@ -510,6 +534,7 @@ impl TrainError {
             | TrainError::TooFewPrompts { .. }
             | TrainError::ScriptedEpisode(_)
             | TrainError::UnknownDelimiter { .. }
+            | TrainError::DoesNotFit { .. }
             | TrainError::NotOffered { .. }
             | TrainError::Sampling(_)
             | TrainError::Text(_)

@@ -15,7 +15,7 @@ use dqn_env::{EnvironmentConfig, Generation, NextToken, PlayedGame, RewardContex
 use dqn_mdp::{
     ActionTable, Environment, PositionEncoder, Prompt, Seed, Source, SourceId, Sources, Start, TokenId, Trajectory,
 };
-use dqn_model::pretrained::PretrainedBase;
+use dqn_model::pretrained::{ModelConfig, PretrainedBase};
 use dqn_model::{HeadConfig, NetworkConfig, TextQNetwork};
 use dqn_score::{NgramConfig, NgramLm};
 use dqn_text::split::Split;
@@ -29,6 +29,7 @@ use crate::config::{
 };
 use crate::discriminator;
 use crate::logs::{self, BehaviorData, LogStream, Logs};
+use crate::memory::{BatchSize, MemoryEstimate};
 use crate::other_run::{NetworkPrior, OtherRun};
 use crate::play::play;
 use crate::prior::NgramPrior;
@@ -371,7 +372,13 @@ impl Experiment {
             }
             _ => 0,
         };
-        let mut open = |folder: &Path| pretrained::open(folder, &model_ids, longest, kept_megabytes, device);
+        let batch = BatchSize::of(&self.config.learner, longest, self.actions.len());
+        let (learner, on) = (&self.config.learner, self.config.network.torso.pretrained());
+        let memory = |model: &ModelConfig| match on {
+            Some(torso) => MemoryEstimate::of_learning(model, torso, learner, batch),
+            None => MemoryEstimate::of_writing(model),
+        };
+        let mut open = |folder: &Path| pretrained::open(folder, &model_ids, longest, kept_megabytes, memory, device);
         let torso = torso.as_deref().map(&mut open).transpose()?;
         let prior = match (prior.as_deref(), self.config.network.torso.pretrained(), &torso) {
             // One model in memory serves both.

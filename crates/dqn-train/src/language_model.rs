@@ -1,7 +1,7 @@
 //! A pretrained language model with its tokenizer, from a folder.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use dqn_model::pretrained::{ActingLm, CausalLm, ModelConfig, PretrainedFiles, WeightSummary};
@@ -11,10 +11,13 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::TrainError;
+use crate::memory::MemoryEstimate;
 
 /// The files of a model and its tokenizer, which belong together.
 #[derive(Debug)]
 pub struct LanguageModelFiles {
+    /// Where they lie.
+    pub folder: PathBuf,
     /// The files.
     pub files: PretrainedFiles,
     /// The tokenizer.
@@ -78,15 +81,16 @@ impl LanguageModelFiles {
         let (n_tokens, vocab_size) = (tokenizer.n_tokens(), files.config().vocab_size);
         match n_tokens > vocab_size {
             true => Err(TrainError::OtherTokenizer { folder: folder.to_owned(), n_tokens, vocab_size }),
-            false => Ok(Self { files, tokenizer }),
+            false => Ok(Self { folder: folder.to_owned(), files, tokenizer }),
         }
     }
 
     /// Reads the parameters onto a device, to read and write with.
     ///
     /// # Errors
-    /// [`TrainError::Pretrained`] when they cannot be read.
+    /// [`TrainError::DoesNotFit`], and [`TrainError::Pretrained`] when they cannot be read.
     pub fn load(self, device: &Device) -> Result<LanguageModel, TrainError> {
+        MemoryEstimate::of_writing(self.files.config()).check(&self.folder)?;
         let lm = self.files.load(device)?;
         Ok(self.with(lm))
     }

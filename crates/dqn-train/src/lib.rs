@@ -24,6 +24,7 @@ pub mod language_model;
 pub mod leaderboard;
 pub mod learning;
 pub mod logs;
+pub mod memory;
 mod other_run;
 pub mod play;
 mod pretrained;

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use dqn_core::{Companions, InputShape};
 use dqn_mdp::{ActionTable, Seed, TokenId};
-use dqn_model::pretrained::{PretrainedBase, PretrainedConfig, PretrainedError, PretrainedFiles};
+use dqn_model::pretrained::{ModelConfig, PretrainedBase, PretrainedConfig, PretrainedError, PretrainedFiles};
 use dqn_model::{HeadConfig, NetworkConfig, TextQNetwork, TorsoConfig};
 
 use crate::TrainError;
+use crate::memory::MemoryEstimate;
 
 /// A model that was read, and the blake3 of its files in hexadecimal.
 #[derive(Clone)]
@@ -22,15 +23,18 @@ pub(crate) struct Opened {
 /// megabytes of its hidden states.
 ///
 /// # Errors
-/// [`TrainError::Pretrained`] when it cannot be read, is of another tokenizer or reads shorter texts only.
+/// [`TrainError::DoesNotFit`] when that needs more than is free by `memory`, and [`TrainError::Pretrained`] when it cannot be
+/// read, is of another tokenizer or reads shorter texts only.
 pub(crate) fn open(
     folder: &Path,
     model_ids: &[TokenId],
     longest: usize,
     kept_megabytes: u64,
+    memory: impl FnOnce(&ModelConfig) -> MemoryEstimate,
     device: &Device,
 ) -> Result<Opened, TrainError> {
     let files = PretrainedFiles::open(folder)?;
+    memory(files.config()).check(folder)?;
     let n_positions = files.config().n_positions;
     if longest > n_positions {
         return Err(PretrainedError::TooLong { n_tokens: longest, n_positions }.into());

@@ -1,15 +1,33 @@
-//! A frozen language model with the values that a run has learned on it.
+//! A pretrained language model with what a run has learned: its own weights, and values beside it.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use dqn_core::QNetwork;
-use dqn_model::{TextQNetwork, TorsoConfig};
+use dqn_model::pretrained::CausalLm;
+use dqn_model::{HeadConfig, TextQNetwork};
 use dqn_text::tokenizer::TextTokenizer;
 
 use crate::TrainError;
 use crate::experiment::Experiment;
-use crate::language_model::LanguageModel;
+use crate::language_model::{LanguageModel, LanguageModelFiles};
 
-/// What a frozen model is weighed against when it writes.
+/// The files of the pretrained model that a run is on, and the model with what the run has learned in its weights.
+///
+/// # Errors
+/// [`TrainError::NotOffered`] for a run on no pretrained model, and what reading the model's folder refuses.
+pub fn trained_model(
+    experiment: &Experiment,
+    network: &TextQNetwork,
+) -> Result<(LanguageModelFiles, CausalLm), TrainError> {
+    match (experiment.config.network.torso.pretrained(), network.language_model()) {
+        (Some(torso), Some(lm)) => Ok((LanguageModelFiles::open(&torso.folder)?, lm)),
+        _ => Err(TrainError::NotOffered {
+            what: "a language model".to_owned(),
+            why: "the torso of this run is no pretrained one (network.torso)".to_owned(),
+        }),
+    }
+}
+
+/// What a model is weighed against when it writes.
 #[derive(Clone, Debug)]
 pub struct Values {
     network: TextQNetwork,
@@ -20,27 +38,26 @@ pub struct Values {
 }
 
 impl Values {
-    /// The model and the values of a run whose torso is a frozen model.
+    /// The model of a run, and the values that it learned on it: none where the values are the logits of the model itself.
     ///
     /// # Errors
-    /// [`TrainError::NotOffered`] for any other run, and what reading the model's folder refuses.
+    /// [`TrainError::NotOffered`] for a run on no pretrained model, and what reading the model's folder refuses.
     pub fn of(
         experiment: &Experiment,
         network: TextQNetwork,
         device: &Device,
-    ) -> Result<(LanguageModel, Self), TrainError> {
-        let not_offered = |why: &str| TrainError::NotOffered { what: "serving".to_owned(), why: why.to_owned() };
-        let (TorsoConfig::Pretrained(torso), Some(TextTokenizer::Model(tokenizer))) =
-            (&experiment.config.network.torso, experiment.tokenizer())
-        else {
-            return Err(not_offered("only runs on a pretrained model are served, and this one has another torso"));
-        };
-        if !torso.is_frozen() {
-            return Err(not_offered("the values of this run are those of a changed model: a frozen one is served"));
+    ) -> Result<(LanguageModel, Option<Self>), TrainError> {
+        let (files, lm) = trained_model(experiment, &network)?;
+        let model = files.with(lm);
+        if experiment.config.network.head == (HeadConfig::LanguageModel {}) {
+            return Ok((model, None));
         }
-        let model = LanguageModel::load(&torso.folder, device)?;
         let n_tokens = model.lm.config().vocab_size;
         let (mut actions, mut is_action) = (vec![0_i64; n_tokens], vec![0.0_f32; n_tokens]);
+        let Some(TextTokenizer::Model(tokenizer)) = experiment.tokenizer() else {
+            let message = "a pretrained model was accepted for a task without its tokenizer".to_owned();
+            return Err(TrainError::Internal { message });
+        };
         for (action, tokens) in experiment.actions.iter() {
             if let [token] = tokens {
                 let id = tokenizer.model_ids()[token.index()].index();
@@ -49,7 +66,7 @@ impl Values {
         }
         let actions = Tensor::from_data(TensorData::new(actions, [n_tokens]), device);
         let is_action = Tensor::from_data(TensorData::new(is_action, [n_tokens]), device);
-        Ok((model, Self { network: network.for_acting(), actions, is_action }))
+        Ok((model, Some(Self { network: network.for_acting(), actions, is_action })))
     }
 
     /// `Q(s, a) - V(s)` of every token of the model, 0 for those that no action writes.

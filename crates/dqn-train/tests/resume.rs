@@ -581,3 +581,87 @@ fn speech_with_masks_over_recordings_resumes() {
     );
     check(&config, &Device::flex(), [5, 3, 2]);
 }
+
+/// An experiment file of the smoke test with other values, at the beginning of a run of 14 updates.
+fn smoke(name: &str, changes: &[(&str, &str)]) -> String {
+    let folder = Path::new("../../configs/smoke");
+    let mut config = std::fs::read_to_string(folder.join(name)).unwrap();
+    let log = folder.join("pretrained.jsonl").display().to_string();
+    let rhythm = "stop_after = { updates = 14 }\ncheckpoint_every_updates = 3\nevaluate_every_updates = 5";
+    let usual = [
+        ("pretrained.jsonl", log.as_str()),
+        ("stop_after = { updates = 20 }\nevaluate_every_updates = 10", rhythm),
+        ("stop_after = { updates = 10 }", rhythm),
+    ];
+    for (from, to) in usual {
+        config = config.replace(from, to);
+    }
+    for (from, to) in changes {
+        assert!(config.contains(from), "{name}: {from}");
+        config = config.replace(from, to);
+    }
+    config
+}
+
+#[test]
+fn groups_of_texts_resume_in_parts_of_batches() {
+    let parts = ("batch_windows = 8", "batch_windows = 8\nmicro_batch_windows = 4");
+    check(&smoke("group-consistency.toml", &[parts]), &Device::flex(), [5, 3, 2]);
+}
+
+#[test]
+fn optimal_completion_resumes() {
+    check(&smoke("optimal-completion.toml", &[]), &Device::flex(), [5, 3, 2]);
+}
+
+/// Heads on a frozen model, whose kept states are gone after an interruption, and adapters in it.
+const ON_A_MODEL: [&[(&str, &str)]; 2] = [
+    &[("[learner]", "[learner]\nobjective = { kind = \"ilql\" }")],
+    &[
+        (
+            "/llama\" }\nhead = { kind = \"scalar\" }",
+            "/llama\", lora = { rank = 2, alpha = 4.0 } }\nhead = { kind = \"language_model\" }",
+        ),
+        ("[learner]", "[learner]\nobjective = { kind = \"imitation\" }"),
+        (
+            "[training]",
+            "[exploration]\nkind = \"boltzmann\"\ntemperature = { kind = \"constant\", value = 1.0 }\n[training]",
+        ),
+    ],
+];
+
+#[test]
+fn learning_on_a_pretrained_model_resumes() {
+    for changes in ON_A_MODEL {
+        check(&smoke("pretrained.toml", changes), &Device::flex(), [1, 1, 1]);
+    }
+}
+
+#[test]
+fn another_model_in_the_place_of_the_first_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, path) = (folder.path().join("model"), folder.path().join("run"));
+    let golden = Path::new("../../crates/dqn-model/tests/golden/pretrained");
+    let put = |name: &str| {
+        std::fs::create_dir_all(&model).unwrap();
+        for entry in std::fs::read_dir(golden.join(name)).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), model.join(entry.file_name())).unwrap();
+        }
+    };
+    put("llama");
+    let changed = ("../../crates/dqn-model/tests/golden/pretrained/llama", model.to_str().unwrap());
+    let config = ExperimentConfig::from_toml(&smoke("pretrained.toml", &[changed]), "test", &[]).unwrap();
+    let device = Device::flex();
+    let experiment = Experiment::build(config, None, &device).unwrap();
+    assert!(run(&experiment, &path, &device, false, None));
+    let open = || runner::open_experiment(&RunDirectory::open(&path).unwrap(), &device).map(|_| ());
+    open().unwrap();
+    // One number of the parameters is another one.
+    let weights = model.join("model.safetensors");
+    let mut bytes = std::fs::read(&weights).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&weights, bytes).unwrap();
+    let refused = open().unwrap_err().to_string();
+    assert!(refused.contains(&experiment.others[0]), "{refused}");
+}

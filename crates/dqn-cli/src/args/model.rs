@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use dqn_train::run::checkpoint::Which;
 
 use super::{BackendChoice, at_least_one, temperature};
 
@@ -13,7 +14,8 @@ pub(crate) enum Model {
     Inspect(ModelInspect),
     /// Write on from prompts
     Generate(ModelGenerate),
-    /// Write a model to a new folder, its parameters as 32-bit floats in one file, as transformers reads it
+    /// Write a model, or what a run has made of one, to a new folder, its parameters as 32-bit floats in one file, as
+    /// transformers reads it
     Export(ModelExport),
 }
 
@@ -30,9 +32,14 @@ pub(crate) struct ModelInspect {
 
 #[derive(Debug, Args)]
 pub(crate) struct ModelExport {
-    /// Folder of the model
+    /// Folder of the model, or of a run on a pretrained model: adapters are added to the weights they stand beside, and
+    /// values are left out
     #[arg(value_name = "FOLDER")]
     pub(crate) folder: PathBuf,
+    /// The network of a run after this checkpoint: last, best (on validation prompts), or a number of updates that was kept;
+    /// without it the last
+    #[arg(long, value_name = "last|best|N", value_parser = super::checkpoint)]
+    pub(crate) checkpoint: Option<Which>,
     /// Folder to write; one that holds anything is refused
     #[arg(long, value_name = "FOLDER")]
     pub(crate) output: PathBuf,

@@ -5,14 +5,17 @@ use std::time::{Duration, Instant};
 use dqn_core::Sampling;
 use dqn_mdp::TokenId;
 use dqn_train::language_model::{Inspection, LanguageModel, LanguageModelFiles, NamedToken};
+use dqn_train::run::checkpoint::Which;
+use dqn_train::steered::trained_model;
 use dqn_train::writing::{Ending, Piece, WriteRequest, Writer, seed_of};
 use serde::Serialize;
 
-use crate::args::{Model, ModelExport, ModelGenerate, ModelInspect, ModelStrategy};
+use crate::args::{BackendChoice, Model, ModelExport, ModelGenerate, ModelInspect, ModelStrategy, RunChoice};
 use crate::backend::Backend;
 use crate::console::Console;
 use crate::failure::BadRequest;
 use crate::input;
+use crate::saved_run::{self, SavedRun};
 
 pub(crate) fn run(command: &Model, console: Console) -> anyhow::Result<()> {
     match command {
@@ -91,9 +94,22 @@ fn bytes(n: u64) -> String {
 }
 
 fn export(args: &ModelExport, console: Console) -> anyhow::Result<()> {
-    let device = Backend::choose(None)?.device()?;
-    let files = LanguageModelFiles::open(&args.folder)?;
-    files.files.load(&device)?.export(&args.folder, &args.output).map_err(dqn_train::TrainError::from)?;
+    let (origin, lm) = match saved_run::is_run(&args.folder)? {
+        true => {
+            let checkpoint = args.checkpoint.unwrap_or(Which::Last);
+            let backend = BackendChoice::default();
+            let SavedRun { experiment, network, .. } =
+                SavedRun::open(&RunChoice { run: args.folder.clone(), checkpoint, backend })?;
+            let (files, lm) = trained_model(&experiment, &network)?;
+            (files.folder, lm)
+        }
+        false => {
+            saved_run::refuse_checkpoint(args.checkpoint)?;
+            let device = Backend::choose(None)?.device()?;
+            (args.folder.clone(), LanguageModelFiles::open(&args.folder)?.files.load(&device)?)
+        }
+    };
+    lm.export(&origin, &args.output).map_err(dqn_train::TrainError::from)?;
     console.note(&format!("{} written", args.output.display()));
     Ok(())
 }

@@ -10,15 +10,13 @@ use dqn_model::TorsoConfig;
 use dqn_serve::{ChatTemplate, Defaults, Limits, Server, ServerConfig, Token};
 use dqn_train::language_model::{LanguageModel, LanguageModelFiles, chat_template};
 use dqn_train::run::checkpoint::Which;
-use dqn_train::run::directory::RunDirectory;
-use dqn_train::run::stages::run_in;
 use dqn_train::steered::Values;
 
 use crate::args::{RunChoice, Serve};
 use crate::backend::Backend;
 use crate::console::Console;
 use crate::failure::BadRequest;
-use crate::saved_run::SavedRun;
+use crate::saved_run::{self, SavedRun};
 use crate::serve::{Settings, Speaker, TextEngine};
 
 /// The environment variable that may hold the token.
@@ -26,7 +24,7 @@ const TOKEN: &str = "DQN_TOKEN";
 
 pub(crate) fn run(args: &Serve, console: Console) -> anyhow::Result<()> {
     let config = config(args)?;
-    let server = match !args.folder.join("config.json").is_file() && RunDirectory::is_one(&run_in(&args.folder)?) {
+    let server = match saved_run::is_run(&args.folder)? {
         true => {
             let checkpoint = args.checkpoint.unwrap_or(Which::Last);
             let choice = RunChoice { run: args.folder.clone(), checkpoint, backend: args.backend.clone() };
@@ -36,14 +34,12 @@ pub(crate) fn run(args: &Serve, console: Console) -> anyhow::Result<()> {
                 TorsoConfig::Pretrained(torso) => torso.folder.clone(),
                 _ => args.folder.clone(),
             };
-            let beta = experiment.config.decoding.unwrap_or_default().beta;
-            let settings = settings(args, &model, &folder, Some(beta))?;
-            bind(config, Speaker { model: Arc::new(model), values: Some(values) }, settings)?
+            let beta = values.as_ref().map(|_| experiment.config.decoding.unwrap_or_default().beta);
+            let settings = settings(args, &model, &folder, beta)?;
+            bind(config, Speaker { model: Arc::new(model), values }, settings)?
         }
         false => {
-            if args.checkpoint.is_some() {
-                return Err(BadRequest("--checkpoint is for runs, and this is a folder of a model".to_owned()).into());
-            }
+            saved_run::refuse_checkpoint(args.checkpoint)?;
             let files = LanguageModelFiles::open(&args.folder)?;
             let device = Backend::choose(args.backend.backend.as_deref())?.device()?;
             let model = Arc::new(files.load(&device)?);
@@ -109,10 +105,10 @@ fn token(file: Option<&Path>) -> anyhow::Result<Option<Token>> {
     Ok(Some(token))
 }
 
-/// `folder` is that of the model; `beta` that of the run, where there is one.
+/// `folder` is that of the model; `beta` that of the run, where it has values.
 fn settings(args: &Serve, model: &LanguageModel, folder: &Path, beta: Option<f64>) -> anyhow::Result<Settings> {
     if beta.is_none() && args.beta.is_some_and(|beta| beta > 0.0) {
-        return Err(BadRequest("--beta weighs values, and a folder has none".to_owned()).into());
+        return Err(BadRequest("--beta weighs values beside a model, and there are none here".to_owned()).into());
     }
     let source = match &args.chat_template {
         Some(file) => {

@@ -114,6 +114,32 @@ fn a_model_is_exported_once() {
 }
 
 #[test]
+fn what_a_run_has_made_of_a_model_is_exported() {
+    let folder = tempfile::tempdir().unwrap();
+    let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/smoke");
+    let config = configs.join("pretrained-imitation.toml").display().to_string();
+    dqn(folder.path(), &["train", "--config", &config, "--run-dir", "adapted"]).ends_with(DONE);
+    let export = ["model", "export", "adapted", "--output", "copy"];
+    dqn(folder.path(), &[&export[..], &["--checkpoint", "7"]].concat()).must_be_refused(&["7"]);
+    dqn(folder.path(), &export).ends_with(DONE);
+    let generate = |model: &str| {
+        let arguments = ["model", "generate", model, "--prompt", "the cat", "--n-tokens", "10"];
+        dqn(folder.path(), &arguments).ends_with(DONE).stdout
+    };
+    let model = golden("llama").display().to_string();
+    let (found, before) = (generate("copy"), generate(&model));
+    let of_run = ["generate", "adapted", "--prompt", "the cat", "--strategy", "greedy"];
+    let of_run = dqn(folder.path(), &of_run).ends_with(DONE).stdout;
+    assert!(of_run.starts_with(found.trim_end()), "{of_run}{found}");
+    assert_ne!(found, before);
+    // A run on no pretrained model has none to write.
+    dqn(crate::program::trained(), &["model", "export", "runs/tiny-1", "--output", "none"])
+        .must_be_refused(&["no pretrained one"]);
+    let checkpoint = ["model", "export", &model, "--output", "none", "--checkpoint", "best"];
+    dqn(folder.path(), &checkpoint).must_be_refused(&["--checkpoint is for runs"]);
+}
+
+#[test]
 fn what_makes_no_sense_is_refused() {
     let refused = |more: &[&str], parts: &[&str]| run("llama", "generate", more).must_be_refused(parts);
     for option in ["--temperature", "--top-p"] {

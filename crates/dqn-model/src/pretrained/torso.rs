@@ -116,7 +116,10 @@ impl PretrainedBase {
     #[cfg_attr(not(feature = "flex"), expect(unused_variables, clippy::unnecessary_wraps, reason = "flex alone keeps"))]
     pub fn keeping(self, most_bytes: u64) -> std::io::Result<Self> {
         #[cfg(feature = "flex")]
-        return Ok(Self { kept: (most_bytes > 0).then(|| KeptStates::new(self.width(), most_bytes)).transpose()?, ..self });
+        return Ok(Self {
+            kept: (most_bytes > 0).then(|| KeptStates::new(self.width(), most_bytes)).transpose()?,
+            ..self
+        });
         #[cfg(not(feature = "flex"))]
         Ok(self)
     }
