@@ -187,6 +187,9 @@ pub(crate) struct Eval {
     /// Beside the rows of --best-of, the first of at most as many texts that earns this much, or the last
     #[arg(long, value_name = "RETURN", allow_negative_numbers = true, requires = "best_of")]
     pub(crate) accept: Option<f64>,
+    /// Draw returns over divergence, of --sweep and of --best-of, as an SVG file; of several parts of the text the last
+    #[arg(long, value_name = "FILE", requires = "sweep")]
+    pub(crate) figure: Option<PathBuf>,
     /// Print a JSON array on one line and nothing else on standard output, for each split {split, episode_return: {mean,
     /// low, high}, policy_perplexity, reference_perplexity, bleu, distinct_2, taken_for_human, n_episodes, seed}; what a
     /// task does not have is null

@@ -222,6 +222,32 @@ pub(crate) fn lines(title: &str, lines: &[Line]) -> (String, Scale) {
     (frame.svg(title, &marks), frame.y.scale)
 }
 
+/// Values over the divergence that they cost, each with its band.
+pub(crate) fn tradeoff(title: &str, lines: &[Line]) -> String {
+    let columns = || lines.iter().flat_map(|line| &line.columns);
+    let frame = Frame {
+        x_name: "KL from the policy of the data, nats a text",
+        x: Axis::spanning_zero(columns().map(|column| column.x)),
+        y: Axis::around(columns().flat_map(|column| [column.low, column.high])),
+    };
+    let mut marks = bands(&frame, lines);
+    for Line { label, columns, colour } in lines {
+        let class = colour_class(*colour);
+        let line = path(columns.iter().map(|column| (frame.x(column.x), frame.y(column.middle))));
+        let _ = write!(marks, "<path class=\"line {class}\" d=\"{line}\"/>");
+        for column in columns {
+            let (x, y) = (frame.x(column.x), frame.y(column.middle));
+            let said = format!("{}{} at {} nats", labelled(label), number(column.middle), number(column.x));
+            let _ = write!(
+                marks,
+                "<circle class=\"mark {class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2.8\"><title>{}</title></circle>",
+                escaped(&said)
+            );
+        }
+    }
+    frame.svg(title, &marks)
+}
+
 /// Five quantiles over updates, from the lowest to the highest, at the same places: the middle one as a line, each of the
 /// others with its opposite as a band; whether the axis of values is logarithmic.
 pub(crate) fn fan(title: &str, curves: &[Vec<Column>; 5], colour: usize) -> (String, Scale) {

@@ -24,6 +24,7 @@ mod panels;
 pub mod run_files;
 mod samples;
 pub mod tail;
+pub mod tradeoff;
 
 pub use axis::{count, duration, number};
 pub use error::ReportError;

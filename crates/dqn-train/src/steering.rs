@@ -51,6 +51,9 @@ pub fn sweep(
     Ok(rows)
 }
 
+/// How the names of policies begin that keep the best of several texts.
+pub const BEST_OF: &str = "best of ";
+
 /// The policy of the data as it is, from which texts are drawn.
 const DATA: Decoding = Decoding { beta: 0.0, with_policy: true, top_k: None, temperature: 1.0 };
 
@@ -160,7 +163,7 @@ fn redrawn(
         rows.push(Evaluation {
             divergence: Some(divergence_of_best(n)),
             seconds: Some(seconds[..n].iter().sum()),
-            ..evaluator.measure(&format!("best of {n}"), &kept)?
+            ..evaluator.measure(&format!("{BEST_OF}{n}"), &kept)?
         });
     }
     if let Some(least) = redrawing.accepted_return {

@@ -4,10 +4,12 @@ use std::sync::atomic::AtomicBool;
 
 use dqn_core::Decoding;
 use dqn_model::TextQNetwork;
+use dqn_report::tradeoff::{self, Tradeoff};
 use dqn_text::split::Split;
 use dqn_train::evaluation::Evaluation;
 use dqn_train::experiment::Experiment;
 use dqn_train::report;
+use dqn_train::run::atomic;
 use dqn_train::steering::{self, Redrawing};
 
 use crate::args::{Eval, Sweep, SweepKey};
@@ -33,7 +35,11 @@ pub(crate) fn run(args: &Eval, console: Console) -> anyhow::Result<()> {
     };
     if let Some(sweep) = &args.sweep {
         let redrawing = Redrawing { best_of: args.best_of.clone(), accepted_return: args.accept };
-        return swept(&experiment, &network, sweep, &redrawing, &splits, args.json, console);
+        let rows = swept(&experiment, &network, sweep, &redrawing, &splits)?;
+        if let (Some(file), Some(&split)) = (&args.figure, splits.last()) {
+            atomic::write_text(file, &figure(&experiment.config.name, &rows, split))?;
+        }
+        return show(&rows, &splits, args.json, console);
     }
     let nobody_stops = AtomicBool::new(false);
     let report = report::evaluate(&experiment, &network, progress, &splits, &device, &nobody_stops)?
@@ -52,9 +58,7 @@ fn swept(
     sweep: &Sweep,
     redrawing: &Redrawing,
     splits: &[Split],
-    as_json: bool,
-    console: Console,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Vec<Evaluation>> {
     let Some(decoding) = experiment.decoding() else {
         let why = "the run learned no policy of its data to weigh values with: set learner.imitation for one";
         return Err(BadRequest(format!("--sweep: {why}")).into());
@@ -72,7 +76,10 @@ fn swept(
         let why = "nothing judges what is written in this task, so that no text is the best: give it reward terms";
         return Err(BadRequest(format!("--best-of: {why}")).into());
     }
-    let rows = steering::sweep(experiment, network, &decodings, redrawing, splits)?;
+    Ok(steering::sweep(experiment, network, &decodings, redrawing, splits)?)
+}
+
+fn show(rows: &[Evaluation], splits: &[Split], as_json: bool, console: Console) -> anyhow::Result<()> {
     if as_json {
         return console.json(&rows);
     }
@@ -82,4 +89,19 @@ fn swept(
         .map(|&split| format!("On {split} prompts:\n\n{}", table::evaluations("policy", &of(split))))
         .collect();
     console.result(&blocks.join("\n\n"))
+}
+
+/// Returns over divergence on `split`: those of the decodings, and those of texts that were drawn more than once.
+fn figure(name: &str, rows: &[Evaluation], split: Split) -> String {
+    let of_split = || rows.iter().filter(|row| row.split == split);
+    let curve = |name: &str, redrawn: bool| Tradeoff {
+        name: name.to_owned(),
+        points: of_split()
+            .filter(|row| row.policy.starts_with(steering::BEST_OF) == redrawn)
+            .filter_map(|row| Some((row.divergence?, row.episode_return)))
+            .collect(),
+    };
+    let curves = [curve("steered by values", false), curve("best of n texts", true)];
+    let curves: Vec<Tradeoff> = curves.into_iter().filter(|curve| !curve.points.is_empty()).collect();
+    tradeoff::svg(&format!("{name}: return over divergence on {split} prompts"), &curves)
 }

@@ -1,7 +1,7 @@
 //! Words that are wanted in the text.
 
 use dqn_mdp::{MdpError, Reward, TermReward, Trajectory};
-use dqn_text::TokenId;
+use dqn_text::{Special, TokenId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +29,12 @@ pub struct KeywordsConfig {
     /// not count.
     #[schemars(length(min = 1), inner(length(min = 1)))]
     pub keywords: Vec<String>,
+    /// Score 1 where every keyword was written and 0 elsewhere, in place of their share. Default false.
+    #[serde(default)]
+    pub all: bool,
+    /// Score 0 as long as the text has not ended with `<eos>`. Default false.
+    #[serde(default)]
+    pub ended: bool,
 }
 
 impl KeywordsConfig {
@@ -41,7 +47,8 @@ impl KeywordsConfig {
         check(!self.keywords.is_empty(), &name, "keywords", "empty", "at least one keyword")?;
         let tokens = self.keywords.iter().map(|keyword| context.tokens(&name, "keywords", keyword));
         let keywords = tokens.collect::<Result<_, _>>()?;
-        Ok(Box::new(Keywords { name, when: self.when, keywords }))
+        let (when, all, ended) = (self.when, self.all, self.ended);
+        Ok(Box::new(Keywords { name, when, keywords, all, ended }))
     }
 }
 
@@ -50,6 +57,8 @@ struct Keywords {
     name: String,
     when: TextWhen,
     keywords: Vec<Vec<TokenId>>,
+    all: bool,
+    ended: bool,
 }
 
 impl Reward for Keywords {
@@ -62,7 +71,12 @@ impl Reward for Keywords {
             let of_text = |text: &[TokenId]| {
                 let written = &text[episode.n_start_tokens..];
                 let occurs = |keyword: &&Vec<TokenId>| written.windows(keyword.len()).any(|tokens| tokens == *keyword);
-                self.keywords.iter().filter(occurs).count() as f64 / self.keywords.len() as f64
+                let n_written = self.keywords.iter().filter(occurs).count();
+                match (self.ended && text.last() != Some(&Special::Eos.id()), self.all) {
+                    (true, _) => 0.0,
+                    (false, true) => f64::from(u8::from(n_written == self.keywords.len())),
+                    (false, false) => n_written as f64 / self.keywords.len() as f64,
+                }
             };
             by_score(self.when, episode, of_text)
         };
@@ -77,7 +91,7 @@ mod tests {
 
     fn config(when: TextWhen, keywords: &[&str]) -> KeywordsConfig {
         let keywords = keywords.iter().map(|&keyword| keyword.to_owned()).collect();
-        KeywordsConfig { name: None, weight: 1.0, when, keywords }
+        KeywordsConfig { name: None, weight: 1.0, when, keywords, all: false, ended: false }
     }
 
     #[test]
@@ -95,6 +109,24 @@ mod tests {
             let mut term = config(when, &["明月", "光"]).build(&context).unwrap();
             let given = term.score(&[text.episode(prompt, written)]).unwrap();
             assert_eq!(given[0].steps, expected, "{prompt} {written}");
+        }
+    }
+
+    #[test]
+    fn all_of_them_may_be_asked_for_in_a_text_that_ends() {
+        let text = Characters::new("明月光床前");
+        for (all, ended, written, expected) in [
+            (true, false, "明月光前", &[0.0, 0.0, 1.0, 0.0][..]),
+            (true, false, "明月前", &[0.0, 0.0, 0.0]),
+            (true, true, "明月光。", &[0.0, 0.0, 0.0, 1.0]),
+            (true, true, "明月光前", &[0.0, 0.0, 0.0, 0.0]),
+            (true, true, "明月。", &[0.0, 0.0, 0.0]),
+            (false, true, "明月。", &[0.0, 0.0, 0.5]),
+        ] {
+            let config = KeywordsConfig { all, ended, ..config(TextWhen::Difference, &["明月", "光"]) };
+            let mut term = config.build(&RewardContext::of_tokenizer(&text)).unwrap();
+            let given = term.score(&[text.episode("床", written)]).unwrap();
+            assert_eq!(given[0].steps, expected, "{all} {ended} {written}");
         }
     }
 
