@@ -152,8 +152,10 @@ impl Sampling {
             let n_kept = n_kept.count().max(1);
             candidates.truncate(n_kept);
         }
-        // The order of a partial sort is nobody's business: draws run through the tokens in their own.
-        candidates.sort_unstable_by_key(|&(token, _)| token);
+        if self.top_k.is_some() || self.top_p.is_some() {
+            // The order of a partial sort is nobody's business: draws run through the tokens in their own.
+            candidates.sort_unstable_by_key(|&(token, _)| token);
+        }
         Some(())
     }
 }

@@ -13,6 +13,7 @@ use dqn_text::TokenId;
 use dqn_text::tokenizer::{Detokenizer, StopStrings};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::TrainError;
@@ -100,6 +101,29 @@ struct Writing {
     n_tokens: usize,
     /// The token that is read next.
     last: TokenId,
+}
+
+/// Logits from which on the texts of a step are divided among threads: for fewer, waking them takes longer.
+const PARALLEL_LOGITS: usize = 1 << 16;
+
+/// What `write` makes of each of several texts, about which `n_logits` numbers were said in all; on several threads where
+/// these are many.
+///
+/// # Errors
+/// The first error of `write`.
+pub fn for_each_text<T: Send, R: Send, E: Send>(
+    texts: Vec<T>,
+    n_logits: usize,
+    scratch: &mut SamplingScratch,
+    write: impl Fn(T, &mut SamplingScratch) -> Result<R, E> + Sync,
+) -> Result<Vec<R>, E> {
+    match n_logits < PARALLEL_LOGITS {
+        true => texts.into_iter().map(|text| write(text, scratch)).collect(),
+        false => {
+            let own_scratch = |scratch: &mut SamplingScratch, text| write(text, scratch);
+            texts.into_par_iter().map_init(SamplingScratch::default, own_scratch).collect()
+        }
+    }
 }
 
 /// Writes texts together.
@@ -196,10 +220,11 @@ impl<'a> Writer<'a> {
         let logits = lm.logits(burn::tensor::Tensor::cat(hidden, 0));
         let logits = logits.try_into_vec_as::<f32>().expect("logits are 32-bit floats");
         let vocab_size = lm.config().vocab_size;
-        let mut pieces = Vec::with_capacity(self.running.len());
-        for (writing, logits) in self.running.iter_mut().zip(logits.chunks_exact(vocab_size)) {
-            pieces.push(writing.write(self.model, logits, &mut self.scratch)?);
-        }
+        let (model, n_logits) = (self.model, logits.len());
+        let texts = self.running.iter_mut().zip(logits.chunks_exact(vocab_size)).collect();
+        let pieces = for_each_text(texts, n_logits, &mut self.scratch, |(writing, logits), scratch| {
+            writing.write(model, logits, scratch)
+        })?;
         let stays: Vec<usize> = (0..pieces.len()).filter(|&row| pieces[row].ending.is_none()).collect();
         if stays.len() < pieces.len() {
             self.keep(&stays);

@@ -11,7 +11,7 @@ use dqn_serve::{
 use dqn_text::TokenId;
 use dqn_text::tokenizer::Detokenizer;
 use dqn_train::language_model::LanguageModel;
-use dqn_train::writing::{SeenTokens, seed_of};
+use dqn_train::writing::{SeenTokens, for_each_text, seed_of};
 use rand_chacha::ChaCha8Rng;
 
 use super::speaker::{Said, Speaker, failed, refused};
@@ -134,11 +134,11 @@ impl Engine for TextEngine {
             let mut advantages = advantages.into_iter().flatten();
             said.logits.chunks_exact(n_tokens).map(move |logits| (logits, advantages.next()))
         });
-        let mut written = Vec::with_capacity(self.running.len());
-        for (writing, (logits, advantages)) in self.running.iter_mut().zip(rows) {
-            written.push(writing.write(&model, logits, advantages, &mut self.scratch)?);
-        }
-        Ok(written)
+        let texts: Vec<_> = self.running.iter_mut().zip(rows).collect();
+        let n_logits = texts.len() * n_tokens;
+        for_each_text(texts, n_logits, &mut self.scratch, |(writing, (logits, advantages)), scratch| {
+            writing.write(&model, logits, advantages, scratch)
+        })
     }
 
     fn release(&mut self, slot: Slot) {

@@ -192,29 +192,45 @@ vectorized! {
             *score = exp::<FUSED>(*score - highest);
         }
         let scale = 1.0 / fold(scores, 0.0, |sum, score| sum + score);
-        let (blocks, rest) = gathered.as_chunks_mut::<LANES>();
-        let width = LANES * blocks.len();
-        for (index, block) in blocks.iter_mut().enumerate() {
-            // The sums of a block stay in registers while the places pass by.
-            let mut sums = [0.0; LANES];
-            for (place, weight) in scores.iter().enumerate() {
-                add_scaled(&mut sums, *weight, &values[place * stride + LANES * index..]);
-            }
-            *block = sums.map(|sum| sum * scale);
-        }
-        rest.fill(0.0);
-        for (place, weight) in scores.iter().enumerate() {
-            add_scaled(rest, weight * scale, &values[place * stride + width..]);
+        let (wide, rest) = gathered.split_at_mut(gathered.len() / LANES * LANES);
+        let (narrow, last) = rest.split_at_mut(rest.len() / NARROW * NARROW);
+        let (before_narrow, before_last) = (wide.len(), wide.len() + narrow.len());
+        gather_blocks::<LANES>(scores, values, stride, scale, wide);
+        gather_blocks::<NARROW>(scores, &values[before_narrow..], stride, scale, narrow);
+        if !last.is_empty() {
+            gather_blocks::<1>(scores, &values[before_last..], stride, scale, last);
         }
     }
 }
 
-/// Numbers that a loop handles together.
+/// Numbers that a loop handles together, and those of a head that is narrower.
 const LANES: usize = 16;
+const NARROW: usize = 8;
 
+/// The sums of the first values of each row, `N` at a time; rows lie `stride` apart and count by their scores.
 #[inline(always)]
-fn add_scaled(sums: &mut [f32], weight: f32, row: &[f32]) {
-    sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += weight * value);
+fn gather_blocks<const N: usize>(scores: &[f32], values: &[f32], stride: usize, scale: f32, gathered: &mut [f32]) {
+    let (fours, rest) = scores.as_chunks::<4>();
+    for (index, block) in gathered.as_chunks_mut::<N>().0.iter_mut().enumerate() {
+        // The sums of a block stay in registers while the places pass by; four of them, since each waits for its last.
+        let mut sums = [[0.0; N]; 4];
+        let add = |sums: &mut [f32; N], weight: f32, place: usize| {
+            let row = &values[place * stride + N * index..][..N];
+            sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += weight * value);
+        };
+        for (four, weights) in fours.iter().enumerate() {
+            for (lane, (sums, &weight)) in sums.iter_mut().zip(weights).enumerate() {
+                add(sums, weight, 4 * four + lane);
+            }
+        }
+        for (lane, (sums, &weight)) in sums.iter_mut().zip(rest).enumerate() {
+            add(sums, weight, 4 * fours.len() + lane);
+        }
+        let [first, second, third, fourth] = sums;
+        for (lane, sum) in block.iter_mut().enumerate() {
+            *sum = ((first[lane] + second[lane]) + (third[lane] + fourth[lane])) * scale;
+        }
+    }
 }
 
 /// All numbers of a row in one, each lane for itself first.
@@ -231,12 +247,31 @@ fn fold(row: &[f32], start: f32, merge: impl Fn(f32, f32) -> f32) -> f32 {
 /// The product of a row with the beginning of another, in an order that vector registers can follow.
 #[inline(always)]
 fn dot(row: &[f32], other: &[f32]) -> f32 {
-    let ((blocks, rest), (other, of_rest)) = (row.as_chunks::<LANES>(), other[..row.len()].as_chunks::<LANES>());
+    let other = &other[..row.len()];
+    let ((blocks, rest), (others, of_rest)) = (row.as_chunks::<LANES>(), other.as_chunks::<LANES>());
     let mut sums = [0.0; LANES];
-    for (row, other) in blocks.iter().zip(other) {
+    for (row, other) in blocks.iter().zip(others) {
         sums.iter_mut().zip(row.iter().zip(other)).for_each(|(sum, (x, y))| *sum += x * y);
     }
-    sums.iter().sum::<f32>() + rest.iter().zip(of_rest).map(|(x, y)| x * y).sum::<f32>()
+    let mut sum = if blocks.is_empty() { 0.0 } else { total(sums) };
+    let ((narrow, rest), (others, of_rest)) = (rest.as_chunks::<NARROW>(), of_rest.as_chunks::<NARROW>());
+    for (row, other) in narrow.iter().zip(others) {
+        sum += total::<NARROW>(std::array::from_fn(|lane| row[lane] * other[lane]));
+    }
+    sum + rest.iter().zip(of_rest).map(|(x, y)| x * y).sum::<f32>()
+}
+
+/// The sum of lanes, halves upon halves; `N` is a power of two.
+#[inline(always)]
+fn total<const N: usize>(mut lanes: [f32; N]) -> f32 {
+    let mut half = N / 2;
+    while half > 0 {
+        for lane in 0..half {
+            lanes[lane] += lanes[lane + half];
+        }
+        half /= 2;
+    }
+    lanes[0]
 }
 
 /// The gradient of the input, `[batch, time, 3 * width]`.
