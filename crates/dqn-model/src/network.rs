@@ -407,18 +407,20 @@ impl TextQNetwork {
     }
 
     /// What each action is worth beyond the state: the smaller of two values where there are two, less the value of the
-    /// state where it is learned, else less the mean of all actions.
+    /// state where it is learned, else less their mean under `policy`.
     ///
     /// # Shapes
     /// - `features`: `[rows, width]`, what the torso says
+    /// - `policy`: `[rows, actions]`, probabilities
     /// - returns `[rows, actions]`
-    pub fn advantages(&self, features: Tensor<2>) -> Tensor<2> {
+    pub fn advantages(&self, features: Tensor<2>, policy: Tensor<2>) -> Tensor<2> {
         let features = self.acting_features(self.finish(features));
         let values = self.values.q_values(&self.embedding, features.clone());
         let values = self.beyond_state(values, &features);
         match &self.state_value {
             Some(_) => values,
-            None => values.clone() - values.mean_dim(1),
+            // Actions that hardly ever come, whose values nobody has learned, do not count.
+            None => values.clone() - (values * policy).sum_dim(1),
         }
     }
 

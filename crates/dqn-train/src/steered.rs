@@ -1,5 +1,6 @@
 //! A pretrained language model with what a run has learned: its own weights, and values beside it.
 
+use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use dqn_core::QNetwork;
 use dqn_model::pretrained::CausalLm;
@@ -33,6 +34,8 @@ pub struct Values {
     network: TextQNetwork,
     /// For each token of the model the action that writes it.
     actions: Tensor<1, Int>,
+    /// For each action the token that it writes.
+    tokens: Tensor<1, Int>,
     /// 1 for tokens that an action writes, 0 for others.
     is_action: Tensor<1>,
 }
@@ -54,6 +57,7 @@ impl Values {
         }
         let n_tokens = model.lm.config().vocab_size;
         let (mut actions, mut is_action) = (vec![0_i64; n_tokens], vec![0.0_f32; n_tokens]);
+        let mut written = Vec::with_capacity(experiment.actions.len());
         let Some(TextTokenizer::Model(tokenizer)) = experiment.tokenizer() else {
             let message = "a pretrained model was accepted for a task without its tokenizer".to_owned();
             return Err(TrainError::Internal { message });
@@ -62,20 +66,26 @@ impl Values {
             if let [token] = tokens {
                 let id = tokenizer.model_ids()[token.index()].index();
                 (actions[id], is_action[id]) = (i64::from(action.0), 1.0);
+                written.push(id as i64);
             }
         }
+        let n_actions = written.len();
+        let tokens = Tensor::from_data(TensorData::new(written, [n_actions]), device);
         let actions = Tensor::from_data(TensorData::new(actions, [n_tokens]), device);
         let is_action = Tensor::from_data(TensorData::new(is_action, [n_tokens]), device);
-        Ok((model, Some(Self { network: network.for_acting(), actions, is_action })))
+        Ok((model, Some(Self { network: network.for_acting(), actions, tokens, is_action })))
     }
 
-    /// `Q(s, a) - V(s)` of every token of the model, 0 for those that no action writes.
+    /// `Q(s, a) - V(s)` of every token of the model, 0 for those that no action writes. Where no value of the state was
+    /// learned it is the mean of those of the tokens under the model.
     ///
     /// # Shapes
     /// - `hidden`: `[texts, width]`, after the model's last norm
+    /// - `logits`: `[texts, tokens]`, the model's
     /// - returns `[texts, tokens]`
-    pub fn advantages(&self, hidden: Tensor<2>) -> Tensor<2> {
-        let advantages = self.network.advantages(hidden).select(1, self.actions.clone());
+    pub fn advantages(&self, hidden: Tensor<2>, logits: Tensor<2>) -> Tensor<2> {
+        let policy = softmax(logits.select(1, self.tokens.clone()), 1);
+        let advantages = self.network.advantages(hidden, policy).select(1, self.actions.clone());
         advantages * self.is_action.clone().unsqueeze()
     }
 }

@@ -40,8 +40,12 @@ impl Speaker {
 
     fn said(&self, hidden: Tensor<2>) -> Result<Said, EngineError> {
         let numbers = |tensor: Tensor<2>| tensor.try_into_vec_as::<f32>().map_err(|error| failed(&error));
-        let advantages = self.values.as_ref().map(|values| numbers(values.advantages(hidden.clone()))).transpose()?;
-        Ok(Said { logits: numbers(self.model.lm.logits(hidden))?, advantages })
+        let logits = self.model.lm.logits(hidden.clone());
+        let advantages = match &self.values {
+            Some(values) => Some(numbers(values.advantages(hidden, logits.clone()))?),
+            None => None,
+        };
+        Ok(Said { logits: numbers(logits)?, advantages })
     }
 }
 
