@@ -612,7 +612,7 @@ mod tests {
         let windows: Vec<Window<'_>> = (0..4).map(|start| Window { trajectory: &episode, start, len: 1 }).collect();
         let whole = builder(1, 0).build(&windows, Some(&ByLength)).weighted(vec![0.1, 0.2, 0.3, 0.4]);
         let sizes = |parts: &[SequenceBatch]| parts.iter().map(|part| part.n_windows).collect::<Vec<_>>();
-        assert_eq!(whole.clone().parts(4), [whole.clone()]);
+        assert_eq!(whole.clone().parts(4), std::slice::from_ref(&whole));
         let parts = whole.clone().parts(3);
         assert_eq!(sizes(&parts), [3, 1]);
         let (first, last) = (&parts[0], &parts[1]);
