@@ -5,7 +5,7 @@
     python3 bench/openai/clients.py --program target/release/dqn-cli --model FOLDER
 
 FOLDER is that of a language model. Starts a server on a free port; holds a completion and a stream of the same seed against each other
-and against `model generate`; lets one client ask again and again, then 32 of them at once, half of them streaming, every tenth request
+and against `model generate`; lets one client ask again and again, then 32 of them at once, half of them streaming, every twentieth request
 given up in the middle; and prints one JSON line with tokens a second, their ratio, and the requests that failed.
 """
 

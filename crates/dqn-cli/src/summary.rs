@@ -99,7 +99,10 @@ pub(crate) fn text(RunReport { speed, report }: &RunReport<'_>) -> String {
     if let Some(signature) = report.rows.iter().find_map(|row| row.bleu_signature.as_ref()) {
         facts.push(format!("BLEU signature: {signature}"));
     }
-    facts.push(format!("Learned from {episodes} episodes of {steps} steps, in {updates} updates"));
+    facts.push(match episodes {
+        0 => format!("Learned in {updates} updates from what was there before; nothing was played"),
+        _ => format!("Learned from {episodes} episodes of {steps} steps, in {updates} updates"),
+    });
     if let Some(Speed { wall_seconds, acting_steps_per_second, steps_per_second }) = speed {
         let mut fact = format!("Wall time {wall_seconds:.1} s");
         if let (Some(whole), Some(acting)) = (steps_per_second, acting_steps_per_second) {

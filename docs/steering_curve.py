@@ -1,0 +1,100 @@
+"""Draws and tabulates what steering earns and costs, over seeds:
+
+    dqn-cli eval RUN --split test --sweep beta=0,4,8,16 --best-of 2,4,8 --json > control-1.json      (a file for each run)
+    python3 docs/steering_curve.py control=control-1.json,control-2.json mc=mc-1.json > docs/tables/steering.svg
+    python3 docs/steering_curve.py --table control=control-1.json,control-2.json > table.md
+
+Means over the files of a method; of best-of-n, which is the same for all, over all files.
+"""
+
+import json
+import statistics
+import sys
+
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 360, 56, 16, 16, 44
+COLOURS = ("#0072b2", "#009e73", "#b4478a", "#c48a00", "#6b57b5", "#77808a", "#d55e00")
+MOST_NATS = 8
+
+
+def read(arguments):
+    """For each method the rows of its files, and those of best-of-n of all files."""
+    methods, best = {}, []
+    for argument in arguments:
+        name, files = argument.split("=", 1)
+        for file in files.split(","):
+            with open(file) as rows:
+                rows = json.load(rows)
+            methods.setdefault(name, []).append([row for row in rows if row["policy"].startswith("decoded")])
+            best.append([row for row in rows if row["policy"].startswith("best of")])
+    return methods | {"best of n texts": best}
+
+
+def means(runs):
+    """For each setting its name, and over the runs the means of divergence, return, seconds and distinct bigrams."""
+    points = []
+    for rows in zip(*runs):
+        mean = lambda of: statistics.mean(of(row) for row in rows)
+        returns = [row["episode_return"]["mean"] for row in rows]
+        points.append(
+            {
+                "name": rows[0]["policy"].removeprefix("decoded, ").removesuffix(", temperature 1"),
+                "nats": mean(lambda row: row["divergence"]),
+                "return": statistics.mean(returns),
+                "range": (min(returns), max(returns)),
+                "seconds": mean(lambda row: row["seconds"]),
+                "distinct": mean(lambda row: row["distinct_2"]),
+            }
+        )
+    return points
+
+
+def table(methods):
+    lines = ["| method | setting | mean return (least to most of the seeds) | KL, nats a text | seconds | distinct bigrams |"]
+    lines.append("|---|---|---:|---:|---:|---:|")
+    for name, runs in methods.items():
+        for point in means(runs):
+            low, high = point["range"]
+            spread = f" ({low:.3f} to {high:.3f})" if len(runs) > 1 else ""
+            lines.append(
+                f"| {name} | {point['name']} | {point['return']:.3f}{spread} | {point['nats']:.2f} | {point['seconds']:.2f}"
+                f" | {point['distinct']:.3f} |"
+            )
+    return "\n".join(lines)
+
+
+def text(at, down, anchor, content):
+    return f'<text x="{at:.1f}" y="{down:.1f}" text-anchor="{anchor}" fill="#333">{content}</text>'
+
+
+def figure(methods):
+    curves = {name: [point for point in means(runs) if point["nats"] <= MOST_NATS] for name, runs in methods.items()}
+    highest = max(point["return"] for points in curves.values() for point in points) * 1.05
+    x = lambda nats: LEFT + nats / MOST_NATS * (WIDTH - LEFT - RIGHT)
+    y = lambda value: HEIGHT - BOTTOM - max(value, 0) / highest * (HEIGHT - TOP - BOTTOM)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12">',
+        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>',
+    ]
+    for tick in range(MOST_NATS + 1):
+        parts.append(text(x(tick), HEIGHT - BOTTOM + 18, "middle", tick))
+    step = 0.1 if highest < 0.8 else 0.2
+    for tick in range(int(highest / step) + 1):
+        parts.append(f'<path d="M{LEFT} {y(tick * step):.1f}H{WIDTH - RIGHT}" stroke="#ddd"/>')
+        parts.append(text(LEFT - 8, y(tick * step) + 4, "end", f"{tick * step:.1f}"))
+    parts.append(text(WIDTH - RIGHT, HEIGHT - 8, "end", "KL from the model, nats a text"))
+    parts.append(text(LEFT, TOP - 4, "start", "mean return"))
+    for index, (name, points) in enumerate(curves.items()):
+        colour, dash = COLOURS[index % len(COLOURS)], ' stroke-dasharray="5 4"' if name.startswith("best") else ""
+        line = "L".join(f"{x(point['nats']):.1f} {y(point['return']):.1f}" for point in points)
+        parts.append(f'<path d="M{line}" fill="none" stroke="{colour}" stroke-width="2"{dash}/>')
+        for point in points:
+            parts.append(f'<circle cx="{x(point["nats"]):.1f}" cy="{y(point["return"]):.1f}" r="3" fill="{colour}"/>')
+        down = HEIGHT - BOTTOM - 14 * (len(curves) - index)
+        parts.append(f'<path d="M{WIDTH - 190} {down - 4}h22" stroke="{colour}" stroke-width="2"{dash}/>')
+        parts.append(text(WIDTH - 162, down, "start", name))
+    return "\n".join([*parts, "</svg>"])
+
+
+if __name__ == "__main__":
+    as_table = sys.argv[1] == "--table"
+    print((table if as_table else figure)(read(sys.argv[1 + as_table :])))
