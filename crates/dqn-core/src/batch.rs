@@ -511,6 +511,15 @@ mod tests {
         episode
     }
 
+    /// Says of every action how long the text is.
+    struct ByLength;
+
+    impl Prior for ByLength {
+        fn log_probs(&self, state: StateRef<'_>, log_probs: &mut [f32]) {
+            log_probs.fill(state.tokens.len() as f32);
+        }
+    }
+
     fn builder(n_step: usize, context_tokens: usize) -> BatchBuilder {
         BatchBuilder {
             encoder: PositionEncoder::None.into(),
@@ -602,12 +611,6 @@ mod tests {
 
     #[test]
     fn parts_are_the_batch_of_their_windows() {
-        struct ByLength;
-        impl Prior for ByLength {
-            fn log_probs(&self, state: StateRef<'_>, log_probs: &mut [f32]) {
-                log_probs.fill(state.tokens.len() as f32);
-            }
-        }
         let episode = episode(Outcome::Terminated);
         let windows: Vec<Window<'_>> = (0..4).map(|start| Window { trajectory: &episode, start, len: 1 }).collect();
         let whole = builder(1, 0).build(&windows, Some(&ByLength)).weighted(vec![0.1, 0.2, 0.3, 0.4]);
@@ -630,12 +633,6 @@ mod tests {
 
     #[test]
     fn masks_and_priors_stand_at_the_states() {
-        struct ByLength;
-        impl Prior for ByLength {
-            fn log_probs(&self, state: StateRef<'_>, log_probs: &mut [f32]) {
-                log_probs.fill(state.tokens.len() as f32);
-            }
-        }
         let episode = episode(Outcome::Terminated);
         let batch = builder(1, 0).build(&[Window { trajectory: &episode, start: 0, len: 2 }], Some(&ByLength));
         assert_eq!(batch.log_prior.as_deref(), Some(&[2.0, 2.0, 2.0, 2.0, 3.0, 3.0, 3.0, 3.0, 4.0, 4.0, 4.0, 4.0][..]));

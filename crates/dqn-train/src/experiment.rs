@@ -365,20 +365,20 @@ impl Experiment {
         };
         let model_ids = tokenizer.model_ids().to_vec();
         let longest = self.longest_text()?;
-        // What is played once is not read again.
-        let kept_megabytes = match (&self.config.training.source, self.config.network.torso.pretrained()) {
-            (EpisodeSource::Text { .. } | EpisodeSource::Log { .. }, Some(torso)) if torso.is_frozen() => {
-                torso.kept_megabytes
-            }
-            _ => 0,
-        };
         let batch = BatchSize::of(&self.config.learner, longest, self.actions.len());
-        let (learner, on) = (&self.config.learner, self.config.network.torso.pretrained());
-        let memory = |model: &ModelConfig| match on {
-            Some(torso) => MemoryEstimate::of_learning(model, torso, learner, batch),
-            None => MemoryEstimate::of_writing(model),
+        // What is played once is not read again.
+        let is_read_again =
+            matches!(self.config.training.source, EpisodeSource::Text { .. } | EpisodeSource::Log { .. });
+        let mut open = |folder: &Path| {
+            let learned_on = self.config.network.torso.pretrained().filter(|torso| torso.folder == folder);
+            let kept_megabytes =
+                learned_on.filter(|torso| is_read_again && torso.is_frozen()).map_or(0, |torso| torso.kept_megabytes);
+            let memory = |model: &ModelConfig| match learned_on {
+                Some(torso) => MemoryEstimate::of_learning(model, torso, &self.config.learner, batch),
+                None => MemoryEstimate::of_writing(model),
+            };
+            pretrained::open(folder, &model_ids, longest, kept_megabytes, memory, device)
         };
-        let mut open = |folder: &Path| pretrained::open(folder, &model_ids, longest, kept_megabytes, memory, device);
         let torso = torso.as_deref().map(&mut open).transpose()?;
         let prior = match (prior.as_deref(), self.config.network.torso.pretrained(), &torso) {
             // One model in memory serves both.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use anyhow::Context;
-use dqn_model::TorsoConfig;
 use dqn_serve::{ChatTemplate, Defaults, Limits, Server, ServerConfig, Token};
 use dqn_train::language_model::{LanguageModel, LanguageModelFiles, chat_template};
 use dqn_train::run::checkpoint::Which;
@@ -30,12 +29,9 @@ pub(crate) fn run(args: &Serve, console: Console) -> anyhow::Result<()> {
             let choice = RunChoice { run: args.folder.clone(), checkpoint, backend: args.backend.clone() };
             let SavedRun { experiment, device, network, .. } = SavedRun::open(&choice)?;
             let (model, values) = Values::of(&experiment, network, &device)?;
-            let folder = match &experiment.config.network.torso {
-                TorsoConfig::Pretrained(torso) => torso.folder.clone(),
-                _ => args.folder.clone(),
-            };
+            let folder = experiment.config.network.torso.pretrained().map_or(&args.folder, |torso| &torso.folder);
             let beta = values.as_ref().map(|_| experiment.config.decoding.unwrap_or_default().beta);
-            let settings = settings(args, &model, &folder, beta)?;
+            let settings = settings(args, &model, folder, beta)?;
             bind(config, Speaker { model: Arc::new(model), values }, settings)?
         }
         false => {
