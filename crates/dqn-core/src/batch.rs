@@ -76,6 +76,9 @@ pub struct SequenceBatch {
     pub mask: Option<Vec<f32>>,
     /// Log-probability of every action under the prior: `[batch, states, actions]`, where a prior was given.
     pub log_prior: Option<Vec<f32>>,
+    /// Log-probability under the prior of the action taken in each state, 0 where none was: `[batch, states]`, where that is
+    /// asked for.
+    pub prior_of_taken: Option<Vec<f32>>,
     /// The optimal actions of each step, where they are known and learned.
     pub aims: Option<Aims>,
     /// How many windows, one after the other, have the same start, for each start, where that is asked for.
@@ -158,6 +161,7 @@ impl BatchBuilder {
             state_actions: vec![0; rows * n_states],
             mask: is_masked.then(|| vec![0.0; n_values]),
             log_prior: prior.map(|_| vec![0.0; n_values]),
+            prior_of_taken: None,
             aims: None,
             groups: None,
             considered: None,
@@ -333,6 +337,8 @@ pub struct DeviceBatch {
     pub mask: Option<Tensor<3>>,
     /// `[batch, states, actions]`.
     pub log_prior: Option<Tensor<3>>,
+    /// `[batch, states]`.
+    pub prior_of_taken: Option<Tensor<2>>,
     /// [`Aims`].
     pub aims: Option<DeviceAims>,
     /// What makes the mean of its group of each window: `[batch, batch]`.
@@ -373,6 +379,25 @@ impl SequenceBatch {
     pub fn in_groups(self, groups: Vec<usize>) -> Self {
         assert_eq!(groups.iter().sum::<usize>(), self.n_windows, "every window is in one group");
         Self { groups: Some(groups), ..self }
+    }
+
+    /// The same windows, and what `prior` says of the actions taken in them, of `n_actions` that the task has.
+    pub fn with_prior_of_taken(self, windows: &[Window<'_>], prior: &dyn Prior, n_actions: usize) -> Self {
+        let of_window = |window: &Window<'_>| {
+            let n_taken = (window.trajectory.len() - window.start).min(self.n_states);
+            window.start..window.start + n_taken
+        };
+        let mut taken: Vec<(StateRef<'_>, ActionId)> = Vec::new();
+        for window in windows {
+            let trajectory = window.trajectory;
+            taken.extend(of_window(window).map(|step| (trajectory.state(step), trajectory.actions[step])));
+        }
+        let mut log_probs = prior.log_probs_taken(&taken, n_actions).into_iter();
+        let mut values = vec![0.0; self.n_windows * self.n_states];
+        for (row, window) in values.chunks_exact_mut(self.n_states).zip(windows) {
+            row[..of_window(window).len()].fill_with(|| log_probs.next().expect("one for each action taken"));
+        }
+        Self { prior_of_taken: Some(values), ..self }
     }
 
     /// The same windows with the optimal actions of their steps, which `completions` knows.
@@ -438,6 +463,7 @@ impl SequenceBatch {
             state_actions: int(&self.state_actions),
             mask: self.mask.as_deref().map(float),
             log_prior: self.log_prior.as_deref().map(float),
+            prior_of_taken: self.prior_of_taken.as_deref().map(float),
             aims: self.aims.as_ref().map(|aims| Aims {
                 n_aims: aims.n_aims,
                 actions: int(&aims.actions),
@@ -474,6 +500,9 @@ impl SequenceBatch {
             state_actions: int(self.state_actions, states),
             mask: self.mask.map(per_action),
             log_prior: self.log_prior.map(per_action),
+            prior_of_taken: self
+                .prior_of_taken
+                .map(|values| Tensor::from_data(TensorData::new(values, [rows, states]), device)),
             group_means: self.groups.map(|groups| {
                 let mut means = vec![0.0; rows * rows];
                 let mut first = 0;
@@ -636,6 +665,15 @@ mod tests {
         let episode = episode(Outcome::Terminated);
         let batch = builder(1, 0).build(&[Window { trajectory: &episode, start: 0, len: 2 }], Some(&ByLength));
         assert_eq!(batch.log_prior.as_deref(), Some(&[2.0, 2.0, 2.0, 2.0, 3.0, 3.0, 3.0, 3.0, 4.0, 4.0, 4.0, 4.0][..]));
+        let windows =
+            [Window { trajectory: &episode, start: 0, len: 2 }, Window { trajectory: &episode, start: 3, len: 1 }];
+        let taken = builder(1, 0).build(&windows, None).with_prior_of_taken(&windows, &ByLength, 4);
+        assert_eq!(
+            taken.prior_of_taken,
+            Some(vec![2.0, 3.0, 4.0, 5.0, 0.0, 0.0]),
+            "nothing is taken after the last step"
+        );
+        assert_eq!(taken.parts(1)[1].prior_of_taken, Some(vec![5.0, 0.0, 0.0]));
         let mask = batch.mask.unwrap();
         assert_eq!(mask[..4], [0.0; 4]);
         assert_eq!(mask[4..8], [FORBIDDEN, 0.0, 0.0, 0.0]);

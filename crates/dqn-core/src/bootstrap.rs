@@ -45,7 +45,12 @@ impl Bootstrap {
 
     /// Whether updates need the prior's log-probabilities.
     pub fn needs_prior(&self) -> bool {
-        self.weighs_prior() || matches!(self, Bootstrap::Soft { rewards_prior: true, .. })
+        self.weighs_prior() || self.rewards_prior()
+    }
+
+    /// Whether what the prior says of the action taken is part of its reward.
+    pub fn rewards_prior(&self) -> bool {
+        matches!(self, Bootstrap::Soft { rewards_prior: true, .. })
     }
 
     /// Whether the value of a state weighs its actions by the prior.
@@ -68,13 +73,23 @@ pub struct StateValues {
 impl StateValues {
     /// The soft value of every state, under the prior where there is one.
     ///
+    /// ```text
+    /// V(s) = temperature * log sum_a exp(Q(s, a) / temperature)
+    /// V(s) = temperature * log sum_a prior(a | s) exp(Q(s, a) / temperature)
+    /// ```
+    ///
+    /// Source: Haarnoja et al. 2017; Jaques et al. 2017, section 3.3 (the Psi-learning target), Todorov 2006.
+    ///
     /// # Shapes
     /// - returns `[batch, states]`
-    pub fn value(&self, temperature: f64) -> Tensor<2> {
-        match &self.log_prior {
-            Some(log_prior) => kl_value(self.q.clone(), self.masked(log_prior.clone()), temperature),
-            None => soft_value(self.masked_values(), temperature),
-        }
+    pub fn value(&self, temperature: f64, log_sum_exp: LogSumExp) -> Tensor<2> {
+        let sum = match &self.log_prior {
+            Some(log_prior) => {
+                log_sum_exp(self.q.clone().div_scalar(temperature) + self.masked(log_prior.clone()), 1.0)
+            }
+            None => log_sum_exp(self.masked_values(), temperature.recip()),
+        };
+        sum.mul_scalar(temperature)
     }
 
     /// The values, those of forbidden actions very small: `[batch, states, actions]`.
@@ -91,38 +106,16 @@ impl StateValues {
     }
 }
 
-/// The soft value under a prior.
-///
-/// ```text
-/// V(s) = temperature * log sum_a prior(a | s) exp(Q(s, a) / temperature)
-/// ```
-///
-/// Source: Jaques et al. 2017, section 3.3 (the Psi-learning target); Todorov 2006.
+/// A function like [`log_sum_exp`].
+pub type LogSumExp = fn(Tensor<3>, f64) -> Tensor<2>;
+
+/// `log sum_a exp(scale * x_a)`.
 ///
 /// # Shapes
-/// - both: `[batch, states, actions]`
+/// - `values`: `[batch, states, actions]`
 /// - returns `[batch, states]`
-pub fn kl_value(q: Tensor<3>, log_prior: Tensor<3>, temperature: f64) -> Tensor<2> {
-    log_sum_exp(q.div_scalar(temperature) + log_prior).mul_scalar(temperature)
-}
-
-/// The soft value.
-///
-/// ```text
-/// V(s) = temperature * log sum_a exp(Q(s, a) / temperature)
-/// ```
-///
-/// Source: Haarnoja et al. 2017.
-///
-/// # Shapes
-/// - `q`: `[batch, states, actions]`
-/// - returns `[batch, states]`
-pub fn soft_value(q: Tensor<3>, temperature: f64) -> Tensor<2> {
-    log_sum_exp(q.div_scalar(temperature)).mul_scalar(temperature)
-}
-
-/// `log sum_a exp(x_a)`: `[batch, states, actions]` to `[batch, states]`.
-pub(crate) fn log_sum_exp(exponents: Tensor<3>) -> Tensor<2> {
+pub fn log_sum_exp(values: Tensor<3>, scale: f64) -> Tensor<2> {
+    let exponents = values.mul_scalar(scale);
     // The largest exponent is a constant of the formula, which its gradient may leave out.
     let highest = exponents.clone().detach().max_dim(2);
     ((exponents - highest.clone()).exp().sum_dim(2).log() + highest).squeeze_dim::<2>(2)
@@ -144,7 +137,7 @@ mod tests {
             log_prior: log_prior.map(|row| Tensor::from_data([[row, row]], &device)),
             mask: masked.then(|| Tensor::from_data(MASK, &device)),
         };
-        let found: Vec<f32> = values.value(temperature).try_into_vec_as().unwrap();
+        let found: Vec<f32> = values.value(temperature, log_sum_exp).try_into_vec_as().unwrap();
         for (found, expected) in found.iter().zip(expected) {
             assert!((found - expected).abs() < 3e-5, "temperature {temperature}: {found} instead of {expected}");
         }

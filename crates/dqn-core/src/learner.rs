@@ -11,7 +11,7 @@ use dqn_mdp::Seed;
 use rand::{Rng, RngExt};
 
 use crate::batch::{DeviceBatch, SequenceBatch};
-use crate::bootstrap::{Bootstrap, StateValues, log_sum_exp};
+use crate::bootstrap::{Bootstrap, StateValues};
 use crate::config::DqnConfig;
 use crate::distribution::{Distribution, MovedAtoms, categorical_loss, draw_levels, midpoints, quantile_huber_loss};
 use crate::error::CoreError;
@@ -114,7 +114,7 @@ impl<N: QNetwork> DqnLearner<N> {
                 let states = self.target_states(batch);
                 let actions = batch.actions.clone().unsqueeze_dim::<3>(2);
                 taken = states.q.clone().narrow(1, 0, n_steps).gather(2, actions).squeeze_dim::<2>(2);
-                let values = states.value(temperature);
+                let values = states.value(temperature, N::log_sum_exp);
                 let (own, later) = self.soft_extras(batch, &states, &values, temperature);
                 (values, own, later)
             }
@@ -242,8 +242,7 @@ impl<N: QNetwork> DqnLearner<N> {
     /// What the prior adds to the reward of the action taken in each state, where it does: `[batch, states]`.
     fn prior_rewards(&self, batch: &DeviceBatch) -> Option<Tensor<2>> {
         let Bootstrap::Soft { temperature, rewards_prior: true } = self.config.bootstrap else { return None };
-        let log_prior = batch.log_prior.clone().expect("a batch for rewards of the prior has its log-probabilities");
-        let taken = log_prior.gather(2, batch.state_actions.clone().unsqueeze_dim(2)).squeeze_dim::<2>(2);
+        let taken = batch.prior_of_taken.clone().expect("a batch for rewards of the prior has its log-probabilities");
         Some(taken.mul_scalar(temperature))
     }
 
@@ -257,8 +256,9 @@ impl<N: QNetwork> DqnLearner<N> {
         }
         let q_taken = self.online.q_taken(at_steps.clone(), actions.clone());
         // With the Q-values as logits, the negative log-probability of the action taken.
-        let cross_entropy =
-            |q_taken: Tensor<2>| log_sum_exp(self.online_states(batch, at_steps.clone()).masked_values()) - q_taken;
+        let cross_entropy = |q_taken: Tensor<2>| {
+            N::log_sum_exp(self.online_states(batch, at_steps.clone()).masked_values(), 1.0) - q_taken
+        };
         let DqnConfig { conservatism, imitation, .. } = self.config;
         match self.config.objective {
             Objective::Td {} => {
@@ -303,7 +303,7 @@ impl<N: QNetwork> DqnLearner<N> {
                         log_prior: None,
                         mask: self.lifted_mask(batch, n_steps),
                     };
-                    let both = cross_entropy(q_taken.clone()) + log_sum_exp(seconds.masked_values()) - second;
+                    let both = cross_entropy(q_taken.clone()) + N::log_sum_exp(seconds.masked_values(), 1.0) - second;
                     penalty = penalty + both.mul_scalar(conservatism);
                 }
                 // Without a weight the policy is a pretrained model's, which is not learned.
@@ -338,7 +338,7 @@ impl<N: QNetwork> DqnLearner<N> {
                 let weights = Tensor::from_inner(aims.weights.clone());
                 let aimed = q.clone().gather(2, Tensor::from_inner(aims.actions.clone())) * weights.clone();
                 let [aimed, is_known] = [aimed, weights].map(|of_aims| of_aims.sum_dim(2).squeeze_dim::<2>(2));
-                Comparison::of_logits(log_sum_exp(q) * is_known - aimed, q_taken)
+                Comparison::of_logits(N::log_sum_exp(q, 1.0) * is_known - aimed, q_taken)
             }
         }
     }
@@ -352,7 +352,7 @@ impl<N: QNetwork> DqnLearner<N> {
             Some(mask) => logits + mask,
             None => logits,
         };
-        log_sum_exp(logits) - taken
+        N::log_sum_exp(logits, 1.0) - taken
     }
 
     /// The mask of the first `n_states` of each window, for use in the graph of the online network.
@@ -374,9 +374,9 @@ impl<N: QNetwork> DqnLearner<N> {
         let n_steps = batch.valid.dims()[1];
         let temperature = self.config.bootstrap.temperature();
         let temperature = temperature.expect("a checked configuration gives path consistency a soft bootstrap");
-        let online_values = self.online_states(batch, features.clone()).value(temperature);
+        let online_values = self.online_states(batch, features.clone()).value(temperature, N::log_sum_exp);
         let target = self.target_states(batch);
-        let target_values = target.value(temperature);
+        let target_values = target.value(temperature, N::log_sum_exp);
         let at_steps = |values: &Tensor<2>| values.clone().narrow(1, 0, n_steps);
         let actions = batch.actions.clone().unsqueeze_dim::<3>(2);
         let target_taken = target.q.narrow(1, 0, n_steps).gather(2, actions).squeeze_dim::<2>(2);
@@ -417,7 +417,8 @@ impl<N: QNetwork> DqnLearner<N> {
         let temperature = self.config.bootstrap.temperature();
         let temperature = temperature.expect("a checked configuration gives group consistency a soft bootstrap");
         let means = batch.group_means.clone().expect("a batch for group consistency has groups");
-        let values = self.online_states(batch, features.clone().narrow(1, 0, n_steps)).value(temperature);
+        let values =
+            self.online_states(batch, features.clone().narrow(1, 0, n_steps)).value(temperature, N::log_sum_exp);
         let rewards = match self.prior_rewards(batch) {
             Some(prior) => batch.returns.clone() + prior.narrow(1, 0, n_steps),
             None => batch.returns.clone(),

@@ -4,6 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 use dqn_mdp::Seed;
 
+use crate::bootstrap::log_sum_exp;
 use crate::distribution::Distribution;
 use crate::policy::Decoding;
 use crate::source_batch::SourceInput;
@@ -210,6 +211,15 @@ pub trait QNetwork: Module + Sync {
     /// - `actions`: `[batch, states]`
     /// - returns `[batch, states]`, equal to `q_values` gathered at `actions`
     fn q_taken(&self, features: Tensor<3>, actions: Tensor<2, Int>) -> Tensor<2>;
+
+    /// `log sum_a exp(scale * x_a)` of values of all actions, with its graph.
+    ///
+    /// # Shapes
+    /// - `values`: `[batch, states, actions]`
+    /// - returns `[batch, states]`
+    fn log_sum_exp(values: Tensor<3>, scale: f64) -> Tensor<2> {
+        log_sum_exp(values, scale)
+    }
 
     /// Reads texts from their beginning up to the one state asked about in each, and values its actions.
     ///

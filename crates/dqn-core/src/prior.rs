@@ -1,6 +1,6 @@
 //! Prior policies: what to write when no reward has been seen.
 
-use dqn_mdp::StateRef;
+use dqn_mdp::{ActionId, StateRef};
 
 /// A policy known in advance, such as a language model.
 ///
@@ -21,4 +21,28 @@ pub trait Prior: Send + Sync {
             self.log_probs(*state, log_probs);
         }
     }
+
+    /// The log-probability of one of `n_actions` actions after each state; states stand together as in
+    /// [`Prior::log_probs_of`].
+    fn log_probs_taken(&self, taken: &[(StateRef<'_>, ActionId)], n_actions: usize) -> Vec<f32> {
+        let mut row = vec![0.0; n_actions];
+        let mut log_prob = |&(state, action): &(StateRef<'_>, ActionId)| {
+            self.log_probs(state, &mut row);
+            row[action.index()]
+        };
+        taken.iter().map(&mut log_prob).collect()
+    }
+
+    /// Someone who answers for texts that go on at the cost of what is added to them, where the prior reads texts from
+    /// their beginning.
+    fn reader(&self) -> Option<Box<dyn PriorReader + '_>> {
+        None
+    }
+}
+
+/// Answers for several texts that go on together.
+pub trait PriorReader {
+    /// [`Prior::log_probs_of`] for the texts of the last call, each with what was added to it; `kept` gives for each its row
+    /// in the last call, and may name a row more than once. At the first call `kept` is `None`.
+    fn log_probs(&mut self, states: &[StateRef<'_>], kept: Option<&[usize]>, log_probs: Vec<&mut [f32]>);
 }

@@ -6,6 +6,7 @@ use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, LayerNorm};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor};
+use dqn_core::bootstrap::log_sum_exp;
 use dqn_core::network::Companions;
 use dqn_core::network::best_of;
 use dqn_core::policy::Decoding;
@@ -19,6 +20,7 @@ use crate::GruConfig;
 use crate::dropout::dropped;
 use crate::embedding::TokenEmbedding;
 use crate::encoder::EncoderConfig;
+use crate::fused;
 use crate::head::{Head, HeadConfig};
 use crate::init::{Init, NumberParameters};
 use crate::linear::{Activation, Linear};
@@ -548,6 +550,13 @@ impl QNetwork for TextQNetwork {
     fn q_taken(&self, features: Tensor<3>, actions: Tensor<2, Int>) -> Tensor<2> {
         let [batch, states, _] = features.dims();
         self.distribution().mean(self.atoms_taken(features, actions)).reshape([batch, states])
+    }
+
+    fn log_sum_exp(values: Tensor<3>, scale: f64) -> Tensor<2> {
+        match fused::can_record(&values.device()) {
+            true => fused::log_sum_exp(values, scale),
+            false => log_sum_exp(values, scale),
+        }
     }
 
     fn distribution(&self) -> Distribution {

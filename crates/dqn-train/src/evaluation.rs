@@ -26,7 +26,7 @@ use crate::diagnostics::{Diagnostics, diagnose, expert_episodes};
 use crate::discriminator::taken_for_human;
 use crate::experiment::{Experiment, HumanEpisodes, Task};
 use crate::logs::BehaviorData;
-use crate::play::{Narrowing, NetworkPlayer, Player, ScriptedPlayer, View, play};
+use crate::play::{FollowedPrior, Narrowing, NetworkPlayer, Player, ScriptedPlayer, View, play};
 use crate::stats::{Interval, bootstrap_mean, rank_correlation};
 
 /// What one policy did on the prompts of one split.
@@ -370,6 +370,7 @@ impl<'a> Evaluator<'a> {
                             narrow: Option<&Narrowing<'_>>|
          -> Result<(), TrainError> {
             let mut rng = seed.stream(name);
+            let prior = prior.map(FollowedPrior::new);
             let episodes = evaluator.episodes(&mut ScriptedPlayer { prior, narrow, n_actions, rng: &mut rng })?;
             let unjudged = experiment.is_unjudged();
             rows.push(Evaluation { unjudged, ..evaluator.measure(name, &episodes)? });
@@ -660,12 +661,17 @@ impl PolicyPerplexity {
 
 /// Sum over valid steps of the negative log-probability of the action taken, in nats.
 fn cross_entropy(q: &Tensor<3>, batch: &DeviceBatch, n_steps: usize, temperature: f64) -> f64 {
-    let mut preferences = q.clone().div_scalar(temperature);
-    for bias in [&batch.log_prior, &batch.mask].into_iter().flatten() {
-        preferences = preferences + bias.clone();
-    }
-    let log_probs = log_softmax(preferences.narrow(1, 0, n_steps), 2);
-    let taken = log_probs.gather(2, batch.actions.clone().unsqueeze_dim(2)).squeeze_dim::<2>(2);
-    let total: f32 = (taken * batch.valid.clone()).sum().into_scalar();
+    let biases: Vec<&Tensor<3>> = [&batch.log_prior, &batch.mask].into_iter().flatten().collect();
+    let (preferences, scale) = match biases.is_empty() {
+        true => (q.clone(), temperature.recip()),
+        false => {
+            let scaled = q.clone().div_scalar(temperature);
+            (biases.into_iter().fold(scaled, |sum, bias| sum + bias.clone()), 1.0)
+        }
+    };
+    let sums = TextQNetwork::log_sum_exp(preferences.clone(), scale);
+    let actions = batch.state_actions.clone().unsqueeze_dim(2);
+    let log_probs = preferences.gather(2, actions).squeeze_dim::<2>(2).mul_scalar(scale) - sums;
+    let total: f32 = (log_probs.narrow(1, 0, n_steps) * batch.valid.clone()).sum().into_scalar();
     -f64::from(total)
 }

@@ -29,6 +29,7 @@ mod other_run;
 pub mod play;
 mod pretrained;
 mod prior;
+mod reading;
 pub mod report;
 mod responses;
 pub mod run;

@@ -4,17 +4,19 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use burn::tensor::Device;
 use burn::tensor::activation::log_softmax;
+use burn::tensor::{Device, Tensor, TensorData};
 use dqn_core::batch::FORBIDDEN;
+use dqn_core::prior::PriorReader;
 use dqn_core::{CoreError, Prior, QNetwork, StateEncoder, learner};
-use dqn_mdp::{ActionTable, Sources, StateRef};
+use dqn_mdp::{ActionId, ActionTable, Sources, StateRef};
 use dqn_model::{HeadConfig, NetworkConfig, TextQNetwork};
 use dqn_text::Vocab;
 
 use crate::TrainError;
 use crate::config::{InitialParameters, SavedCheckpoint};
 use crate::experiment::Experiment;
+use crate::reading::Reading;
 use crate::run::checkpoint::Which;
 use crate::run::directory::RunDirectory;
 use crate::runner;
@@ -139,7 +141,7 @@ pub(crate) struct NetworkPrior {
 
 impl NetworkPrior {
     pub(crate) fn new(network: TextQNetwork, encoder: StateEncoder) -> Self {
-        Self { network, encoder }
+        Self { network: network.for_acting(), encoder }
     }
 
     /// The same model of texts about `sources`.
@@ -164,6 +166,42 @@ impl Prior for NetworkPrior {
         let rows = values.chunks_exact(n_states * n_actions).zip(&episodes);
         let rows = rows.flat_map(|(rows, states)| rows.chunks_exact(n_actions).take(states.len()));
         for (row, log_probs) in rows.zip(log_probs) {
+            log_probs.copy_from_slice(row);
+        }
+    }
+
+    fn reader(&self) -> Option<Box<dyn PriorReader + '_>> {
+        Some(Box::new(NetworkReader(Reading::new(&self.network, &self.encoder))))
+    }
+
+    fn log_probs_taken(&self, taken: &[(StateRef<'_>, ActionId)], _n_actions: usize) -> Vec<f32> {
+        let states: Vec<StateRef<'_>> = taken.iter().map(|&(state, _)| state).collect();
+        let episodes = episodes(&states);
+        let device = self.network.device();
+        let features = self.network.features(&self.encoder.input(&episodes, &device));
+        let [n_episodes, n_states, _] = features.dims();
+        let mut actions = vec![0_i64; n_episodes * n_states];
+        let mut of_states = taken.iter().map(|&(_, action)| i64::from(action.0));
+        for (row, states) in actions.chunks_exact_mut(n_states).zip(&episodes) {
+            row[..states.len()].fill_with(|| of_states.next().expect("every state has an action"));
+        }
+        let actions = Tensor::from_data(TensorData::new(actions, [n_episodes, n_states]), &device);
+        let values = self.network.q_taken(features.clone(), actions);
+        let log_probs = values - TextQNetwork::log_sum_exp(self.network.q_values(features), 1.0);
+        let log_probs = log_probs.clamp_min(FORBIDDEN).into_data().convert::<f32>();
+        let log_probs: Vec<f32> = log_probs.try_to_vec().expect("Q-values are 32-bit floats");
+        let rows = log_probs.chunks_exact(n_states).zip(&episodes);
+        rows.flat_map(|(row, states)| &row[..states.len()]).copied().collect()
+    }
+}
+
+struct NetworkReader<'a>(Reading<'a, TextQNetwork>);
+
+impl PriorReader for NetworkReader<'_> {
+    fn log_probs(&mut self, states: &[StateRef<'_>], kept: Option<&[usize]>, log_probs: Vec<&mut [f32]>) {
+        let values = log_softmax(self.0.q_values(states, kept), 1).clamp_min(FORBIDDEN);
+        let values: Vec<f32> = values.into_data().convert::<f32>().try_to_vec().expect("Q-values are 32-bit floats");
+        for (row, log_probs) in values.chunks_exact(self.0.n_actions()).zip(log_probs) {
             log_probs.copy_from_slice(row);
         }
     }
@@ -210,5 +248,22 @@ mod tests {
             }
         }
         assert_ne!(together[0], together[1]);
+        // The same while the texts go on, the second of them twice.
+        let mut reader = prior.reader().unwrap();
+        let mut followed = |states: &[StateRef<'_>], kept: Option<&[usize]>| {
+            let mut rows = vec![vec![0.0; 6]; states.len()];
+            reader.log_probs(states, kept, rows.iter_mut().map(Vec::as_mut_slice).collect());
+            rows
+        };
+        let first = followed(&[states[0], states[3]], None);
+        let then = followed(&[states[4], states[2], states[4]], Some(&[1, 0, 1]));
+        let expected = [0, 3, 4, 2, 4].map(|index: usize| &together[index]);
+        for (found, expected) in first.iter().chain(&then).flatten().zip(expected.into_iter().flatten()) {
+            assert!((found - expected).abs() < 1e-5, "{found} while going on, {expected} together");
+        }
+        let taken: Vec<_> = states.into_iter().zip([5, 0, 2, 3, 1].map(ActionId)).collect();
+        for ((&(_, action), found), row) in taken.iter().zip(prior.log_probs_taken(&taken, 6)).zip(&together) {
+            assert!((found - row[action.index()]).abs() < 1e-5, "{found} of {action:?} in {row:?}");
+        }
     }
 }

@@ -1,10 +1,12 @@
 //! Episodes: many of them step together, and one player chooses for all.
 
-use burn::tensor::{Int, Tensor, TensorData};
 use dqn_core::policy::preferences;
-use dqn_core::{Policy, Prior, QNetwork, StateEncoder, StepInput};
-use dqn_mdp::{ActionId, ActionMask, Environment, MdpError, Position, SourceId, Start, StateRef, TokenId, Trajectory};
+use dqn_core::prior::PriorReader;
+use dqn_core::{Policy, Prior, QNetwork, StateEncoder};
+use dqn_mdp::{ActionId, ActionMask, Environment, MdpError, SourceId, Start, StateRef, TokenId, Trajectory};
 use rand_chacha::ChaCha8Rng;
+
+use crate::reading::Reading;
 
 /// What a player sees of an episode.
 #[derive(Clone, Copy, Debug)]
@@ -73,20 +75,11 @@ pub fn play(
 
 /// Plays by the values of a Q-network.
 pub struct NetworkPlayer<'a, N: QNetwork> {
-    network: &'a N,
+    reading: Reading<'a, N>,
     policy: Policy,
-    prior: Option<&'a dyn Prior>,
-    encoder: &'a StateEncoder,
+    prior: Option<FollowedPrior<'a>>,
     rng: &'a mut ChaCha8Rng,
-    memory: Option<Memory<N::DecodeState>>,
     scratch: Vec<f32>,
-}
-
-/// What is remembered of the texts between two calls.
-struct Memory<S> {
-    state: S,
-    n_tokens: Vec<usize>,
-    positions: Vec<Position>,
 }
 
 impl<'a, N: QNetwork> NetworkPlayer<'a, N> {
@@ -98,16 +91,17 @@ impl<'a, N: QNetwork> NetworkPlayer<'a, N> {
         encoder: &'a StateEncoder,
         rng: &'a mut ChaCha8Rng,
     ) -> Self {
-        Self { network, policy, prior, encoder, rng, memory: None, scratch: Vec::new() }
+        let prior = prior.map(FollowedPrior::new);
+        Self { reading: Reading::new(network, encoder), policy, prior, rng, scratch: Vec::new() }
     }
 
     /// Log-probabilities of all actions under the Boltzmann policy, one row an episode.
     ///
     /// `kept` is that of [`Player::choose`]; here it may name a row more than once.
     pub fn log_probs(&mut self, episodes: &[View<'_>], kept: Option<&[usize]>, temperature: f64) -> Vec<Vec<f64>> {
-        let n_actions = self.network.n_actions();
-        let q = self.q_values(episodes, kept);
-        let log_priors = log_priors(self.prior, episodes, n_actions);
+        let (n_actions, states) = (self.reading.n_actions(), states(episodes));
+        let q = self.reading.values(&states, kept);
+        let log_priors = log_priors(self.prior.as_mut(), &states, kept, n_actions);
         let row = |(index, (view, q)): (usize, (&View<'_>, &[f32]))| {
             let log_prior = log_priors.get(index).map(Vec::as_slice);
             preferences(q, log_prior, temperature, &mut self.scratch);
@@ -121,100 +115,13 @@ impl<'a, N: QNetwork> NetworkPlayer<'a, N> {
         };
         episodes.iter().zip(q.chunks_exact(n_actions)).enumerate().map(row).collect()
     }
-
-    /// Values of all actions, one row an episode.
-    fn q_values(&mut self, episodes: &[View<'_>], kept: Option<&[usize]>) -> Vec<f32> {
-        let q = match (self.memory.take(), kept) {
-            (Some(memory), Some(kept)) => self.go_on(memory, episodes, kept),
-            _ => self.start(episodes),
-        };
-        q.into_data().convert::<f32>().try_to_vec().expect("Q-values are 32-bit floats")
-    }
-
-    fn start(&mut self, episodes: &[View<'_>]) -> Tensor<2> {
-        let states: Vec<StateRef<'_>> = episodes.iter().map(View::state).collect();
-        let rows: Vec<&[StateRef<'_>]> = states.chunks(1).collect();
-        let input = self.encoder.input(&rows, &self.network.device());
-        let (state, q) = self.network.start(&input);
-        let place = |view: &View<'_>| {
-            let mut position = Position::default();
-            view.text.iter().for_each(|&token| {
-                self.encoder.positions.push(&mut position, token);
-            });
-            position
-        };
-        let positions = episodes.iter().map(place).collect();
-        let n_tokens = episodes.iter().map(|view| view.text.len()).collect();
-        self.memory = Some(Memory { state, n_tokens, positions });
-        q
-    }
-
-    fn go_on(&mut self, memory: Memory<N::DecodeState>, episodes: &[View<'_>], kept: &[usize]) -> Tensor<2> {
-        let device = self.network.device();
-        let n_new: Vec<usize> =
-            kept.iter().zip(episodes).map(|(&row, view)| view.text.len() - memory.n_tokens[row]).collect();
-        let rows = |values: Vec<usize>| {
-            let len = values.len();
-            let values: Vec<i64> = values.into_iter().map(|value| value as i64).collect();
-            Tensor::<1, Int>::from_data(TensorData::new(values, [len]), &device)
-        };
-        // Texts that go on by more tokens begin earlier, so that all of them read their last one together.
-        let mut order: Vec<usize> = (0..episodes.len()).collect();
-        order.sort_by_key(|&index| std::cmp::Reverse(n_new[index]));
-        let is_same = kept.iter().copied().eq(0..memory.n_tokens.len());
-        let chosen = |state: N::DecodeState, reading: &[usize]| match is_same && reading.len() == episodes.len() {
-            true => state,
-            false => self.network.select(state, rows(reading.iter().map(|&index| kept[index]).collect())),
-        };
-        let mut remembered = Some(memory.state);
-        let mut positions: Vec<Position> = kept.iter().map(|&row| memory.positions[row]).collect();
-        let (mut state, mut n_reading, mut q) = (None, 0, None);
-        for back in (1..=n_new[order[0]]).rev() {
-            let n_before = n_reading;
-            n_reading = order.partition_point(|&index| n_new[index] >= back);
-            if n_reading > n_before {
-                let all = if n_reading == order.len() { remembered.take() } else { remembered.clone() };
-                let all = all.expect("the last texts begin once");
-                let joining = chosen(all, &order[n_before..n_reading]);
-                state = Some(match state {
-                    Some(state) => self.network.join(state, joining),
-                    None => joining,
-                });
-            }
-            let reading = &order[..n_reading];
-            let tokens: Vec<TokenId> =
-                reading.iter().map(|&index| episodes[index].text[episodes[index].text.len() - back]).collect();
-            let place = |(&index, &token): (&usize, &TokenId)| {
-                self.encoder.positions.push(&mut positions[index], token) as usize
-            };
-            let places = rows(reading.iter().zip(&tokens).map(place).collect());
-            let tokens = rows(tokens.iter().map(|token| token.index()).collect());
-            let state = state.as_mut().expect("the longest stretch is read from its beginning");
-            let input = StepInput { tokens, positions: places };
-            match back {
-                1 => q = Some(self.network.step(&input, state)),
-                _ => self.network.skip(&input, state),
-            }
-        }
-        let (mut state, mut q) = state.zip(q).expect("every action writes at least one token");
-        if !order.is_sorted() {
-            let mut places = vec![0; order.len()];
-            order.iter().enumerate().for_each(|(place, &index)| places[index] = place);
-            let places = rows(places);
-            state = self.network.select(state, places.clone());
-            q = q.select(0, places);
-        }
-        let n_tokens = episodes.iter().map(|view| view.text.len()).collect();
-        self.memory = Some(Memory { state, n_tokens, positions });
-        q
-    }
 }
 
 impl<N: QNetwork> Player for NetworkPlayer<'_, N> {
     fn choose(&mut self, episodes: &[View<'_>], kept: Option<&[usize]>) -> Vec<ActionId> {
-        let n_actions = self.network.n_actions();
-        let q = self.q_values(episodes, kept);
-        let log_priors = log_priors(self.prior, episodes, n_actions);
+        let (n_actions, states) = (self.reading.n_actions(), states(episodes));
+        let q = self.reading.values(&states, kept);
+        let log_priors = log_priors(self.prior.as_mut(), &states, kept, n_actions);
         let mut actions = Vec::with_capacity(episodes.len());
         for (index, (view, q)) in episodes.iter().zip(q.chunks_exact(n_actions)).enumerate() {
             let log_prior = log_priors.get(index).map(Vec::as_slice);
@@ -224,12 +131,38 @@ impl<N: QNetwork> Player for NetworkPlayer<'_, N> {
     }
 }
 
-/// What the prior, where there is one, says of all actions in each episode.
-fn log_priors(prior: Option<&dyn Prior>, episodes: &[View<'_>], n_actions: usize) -> Vec<Vec<f32>> {
-    let Some(prior) = prior else { return Vec::new() };
-    let states: Vec<StateRef<'_>> = episodes.iter().map(View::state).collect();
+/// A prior that answers for texts as they go on.
+pub struct FollowedPrior<'a> {
+    prior: &'a dyn Prior,
+    reader: Option<Box<dyn PriorReader + 'a>>,
+}
+
+impl<'a> FollowedPrior<'a> {
+    /// One that has read nothing yet.
+    pub fn new(prior: &'a dyn Prior) -> Self {
+        Self { prior, reader: prior.reader() }
+    }
+}
+
+/// The states of the episodes.
+fn states<'a>(episodes: &[View<'a>]) -> Vec<StateRef<'a>> {
+    episodes.iter().map(View::state).collect()
+}
+
+/// What the prior, where there is one, says of all actions in each state; `kept` is that of [`Player::choose`].
+fn log_priors(
+    prior: Option<&mut FollowedPrior<'_>>,
+    states: &[StateRef<'_>],
+    kept: Option<&[usize]>,
+    n_actions: usize,
+) -> Vec<Vec<f32>> {
+    let Some(FollowedPrior { prior, reader }) = prior else { return Vec::new() };
     let mut rows = vec![vec![0.0; n_actions]; states.len()];
-    prior.log_probs_of(&states, rows.iter_mut().map(Vec::as_mut_slice).collect());
+    let places = rows.iter_mut().map(Vec::as_mut_slice).collect();
+    match reader {
+        Some(reader) => reader.log_probs(states, kept, places),
+        None => prior.log_probs_of(states, places),
+    }
     rows
 }
 
@@ -239,7 +172,7 @@ pub type Narrowing<'a> = dyn Fn(&View<'_>) -> ActionMask + 'a;
 /// Plays without values: uniformly or by a prior, perhaps within a prescribed form.
 pub struct ScriptedPlayer<'a> {
     /// The policy to draw from; none draws uniformly.
-    pub prior: Option<&'a dyn Prior>,
+    pub prior: Option<FollowedPrior<'a>>,
     /// Narrows what a text allows.
     pub narrow: Option<&'a Narrowing<'a>>,
     /// Number of actions of the task.
@@ -249,11 +182,11 @@ pub struct ScriptedPlayer<'a> {
 }
 
 impl Player for ScriptedPlayer<'_> {
-    fn choose(&mut self, episodes: &[View<'_>], _kept: Option<&[usize]>) -> Vec<ActionId> {
+    fn choose(&mut self, episodes: &[View<'_>], kept: Option<&[usize]>) -> Vec<ActionId> {
         let policy = Policy::Boltzmann { temperature: 1.0 };
         let zeros = vec![0.0; self.n_actions];
         let mut scratch = Vec::new();
-        let log_priors = log_priors(self.prior, episodes, self.n_actions);
+        let log_priors = log_priors(self.prior.as_mut(), &states(episodes), kept, self.n_actions);
         let mut choose = |(index, view): (usize, &View<'_>)| {
             let log_prior = log_priors.get(index).map(Vec::as_slice);
             let narrowed = self.narrow.map(|narrow| narrow(view));

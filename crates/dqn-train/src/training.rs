@@ -238,6 +238,7 @@ impl<'a> Training<'a> {
         let network = noisy.as_ref().unwrap_or(&self.acting);
         let mut player = NetworkPlayer::new(network, policy, prior, &self.experiment.encoder, rng);
         let mut episodes = play(&mut self.environments, &starts, &mut player)?;
+        drop(player);
         if let Some(reward) = &mut self.reward {
             reward.judge(&mut episodes)?;
         }
@@ -262,11 +263,15 @@ impl<'a> Training<'a> {
             }
             _ => (self.replay.sample(config.batch_windows, progress, rng), None),
         };
-        let prior = self.experiment.prior.as_deref().filter(|_| config.bootstrap.needs_prior());
+        let prior = self.experiment.prior.as_deref();
+        let weighed = prior.filter(|_| config.bootstrap.weighs_prior());
         let mut batch = match self.experiment.learns_of_candidates() {
-            true => self.builder.build_of_allowed(&sample.windows, prior),
-            false => self.builder.build(&sample.windows, prior),
+            true => self.builder.build_of_allowed(&sample.windows, weighed),
+            false => self.builder.build(&sample.windows, weighed),
         };
+        if let Some(prior) = prior.filter(|_| config.bootstrap.rewards_prior()) {
+            batch = batch.with_prior_of_taken(&sample.windows, prior, self.builder.n_actions);
+        }
         if let Some(groups) = groups {
             batch = batch.in_groups(groups);
         }

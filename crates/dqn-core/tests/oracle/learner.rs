@@ -451,8 +451,11 @@ fn check(seed: u64, distribution: Distribution, settings: DqnConfig) {
         n_step: config.n_step,
         context_tokens: rng.random_range(0..4),
     };
-    let prior = config.bootstrap.needs_prior().then_some(&AnyPrior as &dyn Prior);
-    let batch = builder.build(&windows, prior).weighted(weights.clone());
+    let prior = config.bootstrap.weighs_prior().then_some(&AnyPrior as &dyn Prior);
+    let mut batch = builder.build(&windows, prior).weighted(weights.clone());
+    if config.bootstrap.rewards_prior() {
+        batch = batch.with_prior_of_taken(&windows, &AnyPrior, N_ACTIONS);
+    }
 
     let companions = config.companions().has_policy;
     let mut table = || Table::random(N_TOKENS, N_ACTIONS, distribution, companions, &mut rng);

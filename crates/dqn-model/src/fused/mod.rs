@@ -12,6 +12,7 @@
 //! | [`attention`], [`whole_attention`] | queries, keys and values as they came, and the weights `[batch, heads, time, time]` |
 //! | [`source_attention()`] | the same of states and places |
 //! | [`norm`] | mean and inverse deviation of every row |
+//! | [`log_sum_exp()`] | nothing beyond inputs and outputs |
 //!
 //! Everything lies batch-major, as the tensors do. All products run through one kernel (`product`), which packs a matrix
 //! once and takes its rows from where they lie; functions of single numbers (`arithmetic`) are loops that become vector
@@ -32,6 +33,7 @@ mod convolution;
 mod decoder;
 mod expectation;
 mod gru;
+mod log_sum_exp;
 mod lstm;
 mod norm;
 mod operations;
@@ -319,4 +321,13 @@ pub(crate) fn attention_step(
 pub(crate) fn norm(rows: Tensor<2>, gamma: Tensor<1>, beta: Tensor<1>, epsilon: f64) -> Tensor<2> {
     let (rows, gamma, beta) = (rows.into_dispatch(), gamma.into_dispatch(), beta.into_dispatch());
     Tensor::from_dispatch(Dispatch::fused_norm(rows, gamma, beta, epsilon as f32))
+}
+
+/// `log sum_c exp(scale x_c)`.
+///
+/// # Shapes
+/// - `values`: `[batch, states, actions]`
+/// - returns `[batch, states]`
+pub(crate) fn log_sum_exp(values: Tensor<3>, scale: f64) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::fused_log_sum_exp(values.into_dispatch(), scale as f32))
 }

@@ -15,7 +15,7 @@ use rayon::prelude::*;
 
 use super::convolution::{self, Taps};
 use super::product::{Matrix, Panels, argmax, rows_of_part};
-use super::{attention, expectation, gru, lstm, norm, recurrence, source_attention};
+use super::{attention, expectation, gru, log_sum_exp, lstm, norm, recurrence, source_attention};
 use crate::linear::Activation;
 
 /// A tensor of flex.
@@ -71,6 +71,9 @@ pub(super) trait FusedOps: Backend {
         beta: FloatTensor<Self>,
         epsilon: f32,
     ) -> FloatTensor<Self>;
+
+    /// The logarithm of the sum of exponentials along the last of three dimensions, times `scale`.
+    fn fused_log_sum_exp(values: FloatTensor<Self>, scale: f32) -> FloatTensor<Self>;
 }
 
 /// The operations of acting, which have no backward pass and read weights that were packed beforehand.
@@ -421,6 +424,26 @@ impl Differentiable<3> for Norm {
     }
 }
 
+/// Values of all actions.
+#[derive(Clone, Debug)]
+struct LogSumExp {
+    scale: f32,
+}
+
+impl Differentiable<1> for LogSumExp {
+    type Kept = ();
+
+    fn forward(&self, [values]: &[Values; 1]) -> (Values, ()) {
+        let [batch, states, n_actions] = dims(values);
+        (tensor(log_sum_exp::forward(numbers(values), n_actions, self.scale), [batch, states]), ())
+    }
+
+    fn backward(&self, [values]: &[Values; 1], output: &Values, (): (), upstream: &[f32]) -> [Vec<f32>; 1] {
+        let [_, _, n_actions] = dims(values);
+        [log_sum_exp::backward(numbers(values), n_actions, self.scale, numbers(output), upstream)]
+    }
+}
+
 impl FusedOps for Flex {
     fn fused_gru(
         inputs: Values,
@@ -454,6 +477,10 @@ impl FusedOps for Flex {
 
     fn fused_norm(inputs: Values, gamma: Values, beta: Values, epsilon: f32) -> Values {
         value(Norm { epsilon }, [inputs, gamma, beta])
+    }
+
+    fn fused_log_sum_exp(values: Values, scale: f32) -> Values {
+        value(LogSumExp { scale }, [values])
     }
 }
 
@@ -511,6 +538,10 @@ impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
         epsilon: f32,
     ) -> FloatTensor<Self> {
         recorded::<C, _, 3>(Norm { epsilon }, [inputs, gamma, beta])
+    }
+
+    fn fused_log_sum_exp(values: FloatTensor<Self>, scale: f32) -> FloatTensor<Self> {
+        recorded::<C, _, 1>(LogSumExp { scale }, [values])
     }
 }
 
