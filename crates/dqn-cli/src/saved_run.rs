@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use dqn_core::Progress;
 use dqn_model::TextQNetwork;
+use dqn_train::TrainError;
 use dqn_train::experiment::Experiment;
 use dqn_train::run::checkpoint::Which;
 use dqn_train::run::directory::RunDirectory;
@@ -25,9 +26,21 @@ pub(crate) struct SavedRun {
 
 impl SavedRun {
     pub(crate) fn open(choice: &RunChoice) -> anyhow::Result<Self> {
+        Self::opened(choice, |directory, device| Ok(runner::open_experiment(directory, device)?.0))
+    }
+
+    /// A run that is to write about what people give; the data that it learned from need not be there.
+    pub(crate) fn open_to_answer(choice: &RunChoice) -> anyhow::Result<Self> {
+        Self::opened(choice, runner::open_to_answer)
+    }
+
+    fn opened(
+        choice: &RunChoice,
+        experiment: impl FnOnce(&RunDirectory, &Device) -> Result<Experiment, TrainError>,
+    ) -> anyhow::Result<Self> {
         let directory = RunDirectory::open(place(&choice.run)?)?;
         let device = backend(&choice.backend, &runner::origin(&directory)?.backend)?.device()?;
-        let (experiment, _) = runner::open_experiment(&directory, &device)?;
+        let experiment = experiment(&directory, &device)?;
         let (network, progress) = runner::load_network(&directory, &experiment, choice.checkpoint, &device)?;
         Ok(Self { experiment, device, network, progress })
     }

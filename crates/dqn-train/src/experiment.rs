@@ -1,5 +1,7 @@
 //! From a checked configuration to the objects of a run.
 
+mod answering;
+
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -71,6 +73,15 @@ pub struct Experiment {
     fingerprint: String,
     behavior: OnceLock<BehaviorData>,
     responses: HashMap<Split, LoggedResponses>,
+}
+
+/// What makes tokens of the texts of a run, as the run keeps it.
+#[derive(Clone, Debug)]
+pub struct Tokenizers {
+    /// Of what is written.
+    pub texts: TextTokenizer,
+    /// Of the sentences that are written about, where a task has such and the run kept theirs.
+    pub sources: Option<TextTokenizer>,
 }
 
 /// What texts are written about, where the task has sources.
@@ -156,21 +167,23 @@ enum TaskKind {
 impl Experiment {
     /// Builds what `config` describes.
     ///
-    /// `tokenizer` is given where a run already has one; networks of other runs are put on `device`.
+    /// `tokenizers` are given where a run already has them; networks of other runs are put on `device`.
     ///
     /// # Errors
     /// When the text cannot be used, the reward does not fit it, or a run named as prior or beginning does not fit.
     pub fn build(
         config: ExperimentConfig,
-        tokenizer: Option<TextTokenizer>,
+        tokenizers: Option<Tokenizers>,
         device: &Device,
     ) -> Result<Self, TrainError> {
+        let (tokenizer, of_sources) = tokenizers.map(|Tokenizers { texts, sources }| (texts, sources)).unzip();
+        let of_sources = of_sources.flatten();
         let mut experiment = match (&config.corpus, config.environment.game()?) {
             (None, None) if matches!(config.environment, EnvironmentConfig::Responses { .. }) => {
                 Self::of_responses(config, tokenizer)?
             }
-            (Some(_), _) => Self::over_text(config, tokenizer)?,
-            (None, _) if config.environment.has_sources() => Self::over_text(config, tokenizer)?,
+            (Some(_), _) => Self::over_text(config, tokenizer, None)?,
+            (None, _) if config.environment.has_sources() => Self::over_text(config, tokenizer, of_sources)?,
             (None, Some(game)) => Self::of_game(config, game, tokenizer)?,
             (None, None) => Self::without_text(config)?,
         };
@@ -184,11 +197,15 @@ impl Experiment {
         Ok(experiment)
     }
 
-    fn over_text(config: ExperimentConfig, tokenizer: Option<TextTokenizer>) -> Result<Self, TrainError> {
+    fn over_text(
+        config: ExperimentConfig,
+        tokenizer: Option<TextTokenizer>,
+        of_sources: Option<TextTokenizer>,
+    ) -> Result<Self, TrainError> {
         let (mut text, sourced) = match (&config.corpus, &config.environment) {
             (Some(section), _) => (TextData::read(&config, section, tokenizer)?, None),
             (None, EnvironmentConfig::Translation(translation)) => {
-                Sourced::translation(translation, &config.tokenizer, tokenizer)?.into_parts()
+                Sourced::translation(translation, &config.tokenizer, tokenizer, of_sources)?.into_parts()
             }
             (None, EnvironmentConfig::Speech(speech)) => {
                 Sourced::speech(speech, &config.tokenizer, tokenizer)?.into_parts()
@@ -458,6 +475,14 @@ impl Experiment {
             (Some(text), _) => Some(&text.tokenizer),
             (None, Some(game)) => Some(&game.tokenizer),
             (None, None) => None,
+        }
+    }
+
+    /// What turns the sentences that texts are about into tokens, where they are about sentences.
+    pub fn source_tokenizer(&self) -> Option<&TextTokenizer> {
+        match &self.sourced.as_ref()?.reader {
+            SourceReading::Text { tokenizer, .. } => Some(tokenizer),
+            SourceReading::Sound { .. } => None,
         }
     }
 

@@ -17,7 +17,7 @@ use crate::TrainError;
 use crate::config::{EpisodeSource, ExperimentConfig, Metric};
 use crate::discriminator::DiscriminatorStats;
 use crate::evaluation::{Evaluation, Evaluator, PolicyPerplexity};
-use crate::experiment::Experiment;
+use crate::experiment::{Experiment, Tokenizers};
 use crate::report::{Report, acting_temperature, evaluate, reported, validate};
 use crate::run::atomic;
 use crate::run::checkpoint::{Checkpoint, CheckpointHeader, CheckpointStore, Newest, Which, config_hash};
@@ -104,6 +104,9 @@ pub fn create(path: &Path, experiment: &Experiment, backend: &str) -> Result<Run
     if let Some(tokenizer) = experiment.tokenizer() {
         atomic::write_text(&directory.tokenizer_path(), &tokenizer.to_json())?;
     }
+    if let Some(tokenizer) = experiment.source_tokenizer() {
+        atomic::write_text(&directory.source_tokenizer_path(), &tokenizer.to_json())?;
+    }
     let origin =
         Origin { backend: backend.to_owned(), corpus: fingerprint(experiment), others: experiment.others.clone() };
     let origin = serde_json::to_string_pretty(&origin)
@@ -153,15 +156,9 @@ pub fn is_begun(path: &Path) -> bool {
 /// When the directory is not a run of this version, or the corpus is not the one the run began with.
 pub fn open_experiment(directory: &RunDirectory, device: &Device) -> Result<(Experiment, Origin), TrainError> {
     let origin = origin(directory)?;
-    let path = directory.config_path();
-    let config = ExperimentConfig::from_toml(&read(&path)?, &path.display().to_string(), &[])?;
-    let is_stored =
-        matches!(config.tokenizer, TokenizerConfig::Pretrained { .. }) && directory.tokenizer_path().is_file();
-    let tokenizer = match config.corpus.is_some() || config.environment.is_game() || is_stored {
-        true => Some(TextTokenizer::load(&directory.tokenizer_path())?),
-        false => None,
-    };
-    let experiment = Experiment::build(config, tokenizer, device)?;
+    let config = config(directory)?;
+    let tokenizers = tokenizers(directory, &config)?;
+    let experiment = Experiment::build(config, tokenizers, device)?;
     let found = fingerprint(&experiment);
     if found != origin.corpus {
         return Err(TrainError::OtherCorpus { expected: origin.corpus, found });
@@ -171,6 +168,43 @@ pub fn open_experiment(directory: &RunDirectory, device: &Device) -> Result<(Exp
         return Err(TrainError::OtherParameters { expected, found });
     }
     Ok((experiment, origin))
+}
+
+/// The experiment of an existing run, to write about what people give, like a sentence to translate: without the data that
+/// it learned from, where writing does not need them.
+///
+/// # Errors
+/// As [`open_experiment`].
+pub fn open_to_answer(directory: &RunDirectory, device: &Device) -> Result<Experiment, TrainError> {
+    let config = config(directory)?;
+    let alone = match tokenizers(directory, &config)? {
+        Some(tokenizers) => Experiment::for_answers(&config, &tokenizers, device)?,
+        None => None,
+    };
+    match alone {
+        Some(experiment) => Ok(experiment),
+        None => Ok(open_experiment(directory, device)?.0),
+    }
+}
+
+fn config(directory: &RunDirectory) -> Result<ExperimentConfig, TrainError> {
+    let path = directory.config_path();
+    ExperimentConfig::from_toml(&read(&path)?, &path.display().to_string(), &[])
+}
+
+/// The tokenizers that a run keeps, where its task has any.
+fn tokenizers(directory: &RunDirectory, config: &ExperimentConfig) -> Result<Option<Tokenizers>, TrainError> {
+    let path = directory.tokenizer_path();
+    let is_pretrained = matches!(config.tokenizer, TokenizerConfig::Pretrained { .. }) && path.is_file();
+    let environment = &config.environment;
+    if config.corpus.is_none() && !environment.is_game() && !environment.has_sources() && !is_pretrained {
+        return Ok(None);
+    }
+    let of_sources = directory.source_tokenizer_path();
+    Ok(Some(Tokenizers {
+        texts: TextTokenizer::load(&path)?,
+        sources: of_sources.is_file().then(|| TextTokenizer::load(&of_sources)).transpose()?,
+    }))
 }
 
 fn read(path: &Path) -> Result<String, TrainError> {

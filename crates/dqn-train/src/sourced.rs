@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use dqn_env::{Listener, SpeechConfig, TranslationConfig, Utterance};
+use dqn_env::{EnvironmentConfig, Listener, SpeechConfig, TranslationConfig, Utterance};
 use dqn_mdp::{Frames, Prompt, Source, SourceId, SourceKind, Sources};
 use dqn_text::parallel::{DividedPairs, Pair};
 use dqn_text::split::Split;
@@ -38,6 +38,36 @@ pub(crate) enum SourceReading {
 }
 
 impl SourceReading {
+    /// What reads the sources of `environment`, and what they are, where it has any; `tokenizer` is that of sentences.
+    ///
+    /// # Errors
+    /// When the settings of features cannot be.
+    pub(crate) fn of(
+        environment: &EnvironmentConfig,
+        tokenizer: Option<&TextTokenizer>,
+    ) -> Result<Option<(Self, SourceKind)>, TrainError> {
+        Ok(match (environment, tokenizer) {
+            (EnvironmentConfig::Translation(config), Some(tokenizer)) => {
+                Some(Self::of_sentences(config, tokenizer.clone()))
+            }
+            (EnvironmentConfig::Speech(config), _) => Some(Self::of_recordings(config)?),
+            _ => None,
+        })
+    }
+
+    fn of_sentences(config: &TranslationConfig, tokenizer: TextTokenizer) -> (Self, SourceKind) {
+        let kind = SourceKind::Tokens { n_tokens: tokenizer.vocab().len() };
+        let (max_tokens, lowercase) = (config.max_source_tokens, config.lowercase);
+        (Self::Text { tokenizer, max_tokens, lowercase }, kind)
+    }
+
+    fn of_recordings(config: &SpeechConfig) -> Result<(Self, SourceKind), TrainError> {
+        let settings = serde_json::to_string(&(&config.features, config.normalize))
+            .map_err(|error| TrainError::Internal { message: format!("the features cannot be written: {error}") })?;
+        let kind = SourceKind::Frames { n_channels: config.features.n_mels };
+        Ok((Self::Sound { listener: config.listener()?, settings }, kind))
+    }
+
     /// What must be the same for two networks to read the same in a source.
     pub(crate) fn meaning(&self) -> String {
         match self {
@@ -89,7 +119,8 @@ fn frames_of(frames: dqn_audio::Frames) -> Source {
 impl Sourced {
     /// The pairs of a translation task.
     ///
-    /// `target` makes tokens of translations and is made from those of the training part, unless `tokenizer` is given.
+    /// `target` makes tokens of translations and is made from those of the training part, unless `tokenizer` is given; the same
+    /// goes for `of_sources`.
     ///
     /// # Errors
     /// When the pairs cannot be read, divided or encoded.
@@ -97,19 +128,18 @@ impl Sourced {
         config: &TranslationConfig,
         target: &TokenizerConfig,
         tokenizer: Option<TextTokenizer>,
+        of_sources: Option<TextTokenizer>,
     ) -> Result<Self, TrainError> {
         let DividedPairs { training, validation, test, n_left_out } = config.read()?;
         if n_left_out > 0 {
             tracing::info!("{n_left_out} held-out pairs are left out: their other side is learned from");
         }
         let seen = |of: fn(&Pair) -> &String| -> Vec<&str> { training.iter().map(|pair| of(pair).as_str()).collect() };
-        let source_tokenizer = config.source_tokenizer.train(&seen(|pair| &pair.source))?;
-        let n_tokens = source_tokenizer.vocab().len();
-        let reader = SourceReading::Text {
-            tokenizer: source_tokenizer,
-            max_tokens: config.max_source_tokens,
-            lowercase: config.lowercase,
+        let of_sources = match of_sources {
+            Some(tokenizer) => tokenizer,
+            None => config.source_tokenizer.train(&seen(|pair| &pair.source))?,
         };
+        let (reader, kind) = SourceReading::of_sentences(config, of_sources);
         let tokenizer = match tokenizer {
             Some(tokenizer) => tokenizer,
             None => target.train(&seen(|pair| &pair.target))?,
@@ -143,7 +173,6 @@ impl Sourced {
         let mut texts: HashMap<Split, Vec<String>> =
             parts.into_iter().map(|(split, pairs)| (split, targets(pairs))).collect();
         texts.insert(Split::Judge, Vec::new());
-        let kind = SourceKind::Tokens { n_tokens };
         let text = TextData::of_parts(&texts, tokenizer, hasher.finalize().to_hex().to_string())?;
         Ok(Self { sources: Arc::new(Sources::new(kind, sources)), reader, text, shown, prompts })
     }
@@ -160,9 +189,7 @@ impl Sourced {
         tokenizer: Option<TextTokenizer>,
     ) -> Result<Self, TrainError> {
         let utterances = config.read()?;
-        let settings = serde_json::to_string(&(&config.features, config.normalize))
-            .map_err(|error| TrainError::Internal { message: format!("the features cannot be written: {error}") })?;
-        let reader = SourceReading::Sound { listener: config.listener()?, settings };
+        let (reader, kind) = SourceReading::of_recordings(config)?;
         let parts = [
             (Split::Train, utterances.training),
             (Split::Validation, utterances.validation),
@@ -195,7 +222,6 @@ impl Sourced {
             prompts.insert(split, prompts_of(&said, &tokenizer)?);
             texts.insert(split, transcripts);
         }
-        let kind = SourceKind::Frames { n_channels: config.features.n_mels };
         let text = TextData::of_parts(&texts, tokenizer, hasher.finalize().to_hex().to_string())?;
         Ok(Self { sources: Arc::new(Sources::new(kind, sources)), reader, text, shown, prompts })
     }

@@ -9,7 +9,7 @@ use crate::saved_run::SavedRun;
 
 pub(crate) fn run(args: &Transcribe, console: Console) -> anyhow::Result<()> {
     let request = request(&args.decoding)?;
-    let SavedRun { experiment, network, progress, .. } = SavedRun::open(&args.run)?;
+    let SavedRun { experiment, network, progress, .. } = SavedRun::open_to_answer(&args.run)?;
     let sources = args.files.iter().map(|file| recording(&experiment, file)).collect::<Result<Vec<_>, _>>()?;
     for answer in answer(experiment, &network, progress, sources, request)? {
         match args.decoding.json {

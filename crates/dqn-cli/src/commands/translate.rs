@@ -19,7 +19,7 @@ pub(crate) fn run(args: &Translate, console: Console) -> anyhow::Result<()> {
         (None, Some(file)) => input::lines(file)?,
         (None, None) => return Err(BadRequest("name a sentence by --text or a file by --file".to_owned()).into()),
     };
-    let SavedRun { experiment, network, progress, .. } = SavedRun::open(&args.run)?;
+    let SavedRun { experiment, network, progress, .. } = SavedRun::open_to_answer(&args.run)?;
     let mut sources = Vec::with_capacity(lines.len());
     for (index, line) in lines.iter().enumerate() {
         let source = sentence(&experiment, line);

@@ -104,6 +104,14 @@ fn a_translator_is_trained_and_translates_what_it_has_not_seen() {
     fs::write(folder.path().join("sentences.txt"), "red\n\nsea\n").unwrap();
     let refused = dqn(folder.path(), &["translate", "run", "--file", "sentences.txt"]).ends_with(BAD_REQUEST);
     assert!(refused.stderr.contains("line 2"), "{}", refused.stderr);
+
+    // Measuring takes the data, translating does not.
+    assert!(dqn(folder.path(), &["eval", "run"]).ends_with(DONE).stdout.contains("imitation greedy"));
+    fs::remove_file(folder.path().join("pairs.tsv")).unwrap();
+    let again = dqn(folder.path(), &["translate", "run", "--text", "red sea one"]).ends_with(DONE);
+    assert_eq!(again.stdout, one.stdout);
+    let refused = dqn(folder.path(), &["eval", "run"]).ends_with(BAD_REQUEST);
+    assert!(refused.stderr.contains("pairs.tsv"), "{}", refused.stderr);
 }
 
 /// Values of the hypotheses that a half-learned translator wrote, beside its policy.
@@ -184,7 +192,12 @@ fn what_does_not_fit_a_task_with_sources_is_refused() {
 #[test]
 fn a_transcriber_reads_recordings_and_names_those_it_cannot_read() {
     let folder = tempfile::tempdir().unwrap();
-    let clips = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/speech-smoke");
+    let clips = folder.path().join("clips");
+    fs::create_dir(&clips).unwrap();
+    for file in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/speech-smoke")).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), clips.join(file.file_name())).unwrap();
+    }
     let [training, test] = ["training.tsv", "test.tsv"].map(|name| clips.join(name).display().to_string());
     let config = format!(
         r#"
@@ -231,4 +244,10 @@ n_episodes = 6
     }
     let refused = dqn(folder.path(), &["translate", "run", "--text", "three"]).ends_with(BAD_REQUEST);
     assert!(refused.stderr.contains("use transcribe"), "{}", refused.stderr);
+
+    let clip_alone = folder.path().join("alone.wav");
+    fs::rename(&clip, &clip_alone).unwrap();
+    fs::remove_dir_all(&clips).unwrap();
+    let again = dqn(folder.path(), &["transcribe", "run", "alone.wav"]).ends_with(DONE);
+    assert_eq!(again.stdout, "three\n");
 }

@@ -5,6 +5,7 @@
 //! lock            held by the process that writes
 //! config.toml     the resolved configuration
 //! tokenizer.json  the tokenizer
+//! source_tokenizer.json  that of the sentences that are translated
 //! metrics.jsonl, metrics.csv, events.out.tfevents.*
 //! samples.jsonl   texts the policy wrote on the way
 //! checkpoints/    last, previous, best and numbered ones
@@ -85,13 +86,15 @@ impl RunDirectory {
     /// emptied.
     pub fn discard_unbegun(path: &Path) -> Result<(), TrainError> {
         // In this order: a folder in which checkpoints lie is refused before anything of it is gone.
-        const MADE: [&str; 10] = [
+        const MADE: [&str; 12] = [
             "checkpoints",
             "eval",
             "config.toml",
             "config.toml.partial",
             "tokenizer.json",
             "tokenizer.json.partial",
+            "source_tokenizer.json",
+            "source_tokenizer.json.partial",
             "origin.json.partial",
             MARKER_NAME,
             "run.json.partial",
@@ -205,6 +208,11 @@ impl RunDirectory {
     /// The file of the tokenizer.
     pub fn tokenizer_path(&self) -> PathBuf {
         self.path.join("tokenizer.json")
+    }
+
+    /// The file of the tokenizer of the sentences that texts are about; none where they are about none.
+    pub fn source_tokenizer_path(&self) -> PathBuf {
+        self.path.join("source_tokenizer.json")
     }
 
     /// The file of metrics as JSON lines.
