@@ -229,6 +229,10 @@ pub(crate) struct Explain {
     /// How the text begins, where it does not begin with as many tokens or lines as the prompts of the experiment
     #[arg(long, value_name = "TEXT")]
     pub(crate) prompt: Option<String>,
+    /// What the text is about: the sentence that is translated, or the recording that is written down [default: the first
+    /// of the validation part]
+    #[arg(long, value_name = "TEXT|FILE")]
+    pub(crate) source: Option<String>,
     /// Alternatives told of each step
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = at_least_one)]
     pub(crate) top: usize,

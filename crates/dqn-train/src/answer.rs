@@ -53,6 +53,17 @@ pub fn recording(experiment: &Experiment, path: &Path) -> Result<Source, TrainEr
     experiment.sourced().ok_or_else(about_none)?.reader.recording(path)
 }
 
+/// The source that a person gives as text, a sentence or the path of a recording, whichever the run writes about.
+///
+/// # Errors
+/// As [`sentence`] and [`recording`].
+pub fn given(experiment: &Experiment, given: &str) -> Result<Source, TrainError> {
+    match experiment.source_tokenizer() {
+        Some(_) => sentence(experiment, given),
+        None => recording(experiment, Path::new(given)),
+    }
+}
+
 fn about_none() -> TrainError {
     TrainError::NotOffered {
         what: "a source".to_owned(),
@@ -72,7 +83,8 @@ pub fn answer(
     request: AnswerRequest,
 ) -> Result<Vec<Answer>, TrainError> {
     let n_sources = sources.len();
-    let (experiment, first) = experiment.asked_about(sources)?;
+    let unnamed = sources.into_iter().map(|source| (source, String::new())).collect();
+    let (experiment, first) = experiment.asked_about(unnamed)?;
     let (policy, temperature) = acting(&experiment, progress, request.strategy, request.temperature);
     let mut rng = Seed(request.seed).stream("generate");
     let prior = experiment.acting_prior(policy);

@@ -486,11 +486,12 @@ impl Experiment {
         }
     }
 
-    /// The same experiment with more sources, which nobody has written about, and the id of the first of them.
+    /// The same experiment with more sources, which nobody has written about, each with what a person is shown of it; and the id
+    /// of the first of them.
     ///
     /// # Errors
     /// [`TrainError::NotOffered`] where texts are about no sources.
-    pub(crate) fn asked_about(mut self, more: Vec<Source>) -> Result<(Self, SourceId), TrainError> {
+    pub(crate) fn asked_about(mut self, more: Vec<(Source, String)>) -> Result<(Self, SourceId), TrainError> {
         let Some(sources) = &self.encoder.sources else {
             return Err(TrainError::NotOffered {
                 what: "a source".to_owned(),
@@ -498,7 +499,12 @@ impl Experiment {
             });
         };
         let first = SourceId(sources.len() as u32);
+        let (more, shown): (Vec<Source>, Vec<String>) = more.into_iter().unzip();
         self.encoder.sources = Some(Arc::new(sources.with(more)));
+        if let Some(sourced) = &mut self.sourced {
+            // A run that was opened without its data has no sources and shows none.
+            sourced.shown = sourced.shown.iter().cloned().chain(shown).collect();
+        }
         if let Some(prior) = self.network_prior.take() {
             self.set_network_prior(prior.reading(self.encoder.sources.clone()));
         }

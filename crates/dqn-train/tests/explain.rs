@@ -31,7 +31,7 @@ fn untrained(experiment: &Experiment) -> TextQNetwork {
 }
 
 fn request(text: Option<&str>, method: Method) -> ExplainRequest {
-    ExplainRequest { text: text.map(str::to_owned), prompt: None, n_top: 3, method }
+    ExplainRequest { text: text.map(str::to_owned), prompt: None, source: None, n_top: 3, method }
 }
 
 /// Everything that holds for any explanation.
@@ -66,6 +66,9 @@ fn check(explanation: &Explanation, context: &str) {
             assert_eq!(saliency.len(), step.place + 1, "{context}");
             assert!(saliency.iter().all(|saliency| saliency.is_finite()), "{context}: {saliency:?}");
         }
+        let n_in_source = explanation.about.as_ref().map_or(0, |about| about.tokens.len());
+        let is_told = n_in_source > 0 && step.n_allowed > 1 && matches!(explanation.method, Method::Occlusion(_));
+        assert_eq!(step.source_saliency.as_ref().map(Vec::len), is_told.then_some(n_in_source), "{context}");
     }
     let json = serde_json::to_string(explanation).unwrap();
     assert_eq!(&serde_json::from_str::<Explanation>(&json).unwrap(), explanation, "{context}");

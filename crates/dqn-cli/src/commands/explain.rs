@@ -1,7 +1,7 @@
 //! `explain`: why a run acts as it does in a text.
 
 use dqn_train::TrainError;
-use dqn_train::explain::{Colours, ExplainRequest, Method, Replacement, explain, html, text};
+use dqn_train::explain::{Colours, ExplainRequest, Method, Replacement, about, explain, html, text};
 
 use crate::args::{Explain, ExplainFormat, ExplainMethod, ExplainReplacement};
 use crate::console::Console;
@@ -17,10 +17,16 @@ pub(crate) fn run(args: &Explain, console: Console) -> anyhow::Result<()> {
         Some(ExplainReplacement::Unk) => Replacement::Unknown,
         Some(ExplainReplacement::Vocabulary) | None => Replacement::Vocabulary,
     };
-    let SavedRun { experiment, network, progress, .. } = SavedRun::open(&args.run)?;
+    let SavedRun { mut experiment, network, progress, .. } = SavedRun::open(&args.run)?;
+    let mut source = None;
+    if let Some(given) = &args.source {
+        let (about_it, id) = about(experiment, given)?;
+        (experiment, source) = (about_it, Some(id));
+    }
     let request = ExplainRequest {
         text: args.text.clone(),
         prompt: args.prompt.clone(),
+        source,
         n_top: args.top,
         method: match args.method {
             ExplainMethod::Occlusion => Method::Occlusion(replacement),

@@ -105,6 +105,19 @@ fn a_translator_is_trained_and_translates_what_it_has_not_seen() {
     let refused = dqn(folder.path(), &["translate", "run", "--file", "sentences.txt"]).ends_with(BAD_REQUEST);
     assert!(refused.stderr.contains("line 2"), "{}", refused.stderr);
 
+    let why = ["explain", "run", "--source", "red sea one", "--format", "json"];
+    let why: Value = serde_json::from_str(&dqn(folder.path(), &why).ends_with(DONE).stdout).unwrap();
+    assert_eq!((&why["about"]["text"], &why["about"]["tokens"][2]), (&"red sea one".into(), &"one".into()));
+    // Word by word: each depends most on the word that it translates.
+    for step in 0..3 {
+        let saliency: Vec<f64> = serde_json::from_value(why["steps"][step]["source_saliency"].clone()).unwrap();
+        let most = (0..3).max_by(|&one, &other| saliency[one].total_cmp(&saliency[other])).unwrap();
+        assert_eq!(most, step, "{saliency:?}");
+    }
+    let shown = dqn(folder.path(), &["explain", "run", "--source", "red sea one"]).ends_with(DONE);
+    assert!(shown.stdout.contains("about: red sea one\n\nrouge mer un <eos>"), "{}", shown.stdout);
+    assert!(shown.stdout.contains("and in the source on red at 0 (+"), "{}", shown.stdout);
+
     // Measuring takes the data, translating does not.
     assert!(dqn(folder.path(), &["eval", "run"]).ends_with(DONE).stdout.contains("imitation greedy"));
     fs::remove_file(folder.path().join("pairs.tsv")).unwrap();

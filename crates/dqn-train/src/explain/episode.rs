@@ -2,7 +2,7 @@
 
 use dqn_core::{Policy, Progress, QNetwork};
 use dqn_env::{CopyString, EnvironmentConfig};
-use dqn_mdp::{ActionId, Environment, MdpError, Prompt, Seed, Start, TokenId, Trajectory};
+use dqn_mdp::{ActionId, Environment, MdpError, Prompt, Seed, SourceId, Start, TokenId, Trajectory};
 use dqn_model::TextQNetwork;
 use dqn_text::split::Split;
 use dqn_text::tokenizer::TextTokenizer;
@@ -14,16 +14,34 @@ use crate::experiment::Experiment;
 use crate::generate::encode_prompt;
 use crate::play::{NetworkPlayer, play};
 
-/// The episode of the most preferred actions, from `prompt` or from the first validation start.
+/// How an episode begins, where it is not the first validation start.
+#[derive(Clone, Copy)]
+pub(super) struct Begin<'a> {
+    pub(super) prompt: Option<&'a str>,
+    pub(super) source: Option<SourceId>,
+}
+
+impl Begin<'_> {
+    /// The first state; none where that is left to the task.
+    fn start(self, experiment: &Experiment) -> Result<Option<Prompt>, TrainError> {
+        match (self.prompt, self.source) {
+            // Where there are sources, it says that there are no prompts.
+            (Some(prompt), _) => Ok(Some(encode_prompt(experiment, prompt)?.into())),
+            (None, source) => Ok(source.map(Prompt::from)),
+        }
+    }
+}
+
+/// The episode of the most preferred actions.
 pub(super) fn preferred(
     experiment: &Experiment,
     network: &TextQNetwork,
     progress: Progress,
-    prompt: Option<&str>,
+    begin: Begin<'_>,
 ) -> Result<Trajectory, TrainError> {
     let mut task = experiment.task(Split::Validation)?.distinct(1, Seed(experiment.config.evaluation.seed));
-    if let Some(prompt) = prompt {
-        task = task.with_prompt(encode_prompt(experiment, prompt)?.into())?;
+    if let Some(start) = begin.start(experiment)? {
+        task = task.with_prompt(start)?;
     }
     let learned = experiment.learned_policies(progress).swap_remove(0);
     let policy = match values::temperature(learned.policy) {
@@ -41,19 +59,20 @@ pub(super) fn preferred(
 ///
 /// # Errors
 /// When it holds unknown tokens, or what the task does not do.
-pub(super) fn of_text(experiment: &Experiment, text: &str, prompt: Option<&str>) -> Result<Trajectory, TrainError> {
+pub(super) fn of_text(experiment: &Experiment, text: &str, begin: Begin<'_>) -> Result<Trajectory, TrainError> {
     match &experiment.config.environment {
         EnvironmentConfig::Generation { .. } | EnvironmentConfig::Responses { .. } => {
-            continued(experiment, text, prompt)
+            continued(experiment, text, begin.prompt)
         }
-        environment if environment.has_sources() && prompt.is_none() => {
+        environment if environment.has_sources() => {
             let task = experiment.task(Split::Validation)?.distinct(1, Seed(experiment.config.evaluation.seed));
-            let start = task.prompts.iter().flat_map(|prompts| prompts.prompts.first()).next().cloned();
+            let first = task.prompts.iter().flat_map(|prompts| prompts.prompts.first()).next().cloned();
+            let start = begin.start(experiment)?.or(first);
             written_from(experiment, start.unwrap_or_default(), encode(experiment, text)?)
         }
         _ => {
             // Says what is wrong with a prompt here.
-            prompt.map(|prompt| encode_prompt(experiment, prompt)).transpose()?;
+            begin.prompt.map(|prompt| encode_prompt(experiment, prompt)).transpose()?;
             replayed(experiment, text)
         }
     }

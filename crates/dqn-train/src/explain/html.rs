@@ -34,6 +34,9 @@ pub fn html(explanation: &Explanation) -> String {
     page += "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n";
     page += &format!("<title>What decided</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>What decided</h1>\n");
     page += &format!("<p class=\"facts\">{}.</p>\n", escaped(&facts(explanation).join("; ")));
+    if let Some(about) = &explanation.about {
+        page += &format!("<h2>What it is about</h2>\n<p class=\"text\">{}</p>\n", escaped(&about.text));
+    }
     page += "<h2>The text, by advantage</h2>\n";
     page += "<p class=\"facts\">Underlined is what the policy wrote: green above the baseline of its advantage, red below \
              it. Follow a token to its decision.</p>\n";
@@ -131,6 +134,16 @@ fn decision(explanation: &Explanation, index: usize, step: &StepView) -> String 
             out += "</p>\n";
         }
         None => out += "<p class=\"facts\">No other action is allowed.</p>\n",
+    }
+    if let (Some(about), Some(saliency)) = (&explanation.about, &step.source_saliency) {
+        let largest = saliency.iter().fold(f32::MIN_POSITIVE, |largest, value| largest.max(value.abs()));
+        out += "<p class=\"text\">";
+        for (token, saliency) in about.tokens.iter().zip(saliency) {
+            let style = colour(saliency / largest, ["var(--salient)", "var(--bad)"]);
+            out += &format!("<span class=\"token\" title=\"{saliency:+.3}\"{style}>{}</span>", escaped(token));
+            out += &about.separator;
+        }
+        out += "</p>\n";
     }
     out +=
         "<div class=\"wide\"><table>\n<tr><th>rank</th><th>action</th><th>Q</th><th>advantage</th><th>probability</th>";

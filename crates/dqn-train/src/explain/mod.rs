@@ -11,14 +11,16 @@ mod text;
 mod values;
 
 use dqn_core::{Progress, QNetwork};
-use dqn_mdp::{TokenId, Trajectory};
+use dqn_mdp::{Source, SourceId, TokenId, Trajectory};
 use dqn_model::TextQNetwork;
 use dqn_text::tokenizer::TextTokenizer;
 use dqn_text::{Special, Tokenizer};
 use serde::{Deserialize, Serialize};
 
-use crate::TrainError;
+use self::episode::Begin;
+use self::saliency::Salient;
 use crate::experiment::Experiment;
+use crate::{TrainError, answer};
 
 pub use self::html::html;
 pub use self::text::{Colours, text};
@@ -56,6 +58,8 @@ pub struct ExplainRequest {
     pub text: Option<String>,
     /// How the text begins, where episodes have prompts.
     pub prompt: Option<String>,
+    /// What the text is about, in tasks with sources: the source of the first validation start, or what [`about`] added.
+    pub source: Option<SourceId>,
     /// Number of alternatives that are told of each step.
     pub n_top: usize,
     /// How the tokens that decide are found.
@@ -81,6 +85,9 @@ pub struct Explanation {
     pub method: Method,
     /// What every reward was multiplied by before it was learned from; values are in units of rewards so multiplied.
     pub reward_scale: f64,
+    /// What the text is about, in tasks with sources.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<SourceView>,
     /// What stands between tokens when the text is shown.
     pub separator: String,
     /// The text, `<bos>` included.
@@ -120,6 +127,17 @@ pub struct TokenView {
     pub step: Option<usize>,
 }
 
+/// What a text is about.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SourceView {
+    /// What a person is shown of it.
+    pub text: String,
+    /// How the tokens read that the network is given; none of a recording.
+    pub tokens: Vec<String>,
+    /// What stands between them.
+    pub separator: String,
+}
+
 /// A decision.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepView {
@@ -142,6 +160,9 @@ pub struct StepView {
     pub margin: Option<f32>,
     /// How much the choice depends on each token of the state, `<bos>` first; absent where there is no other action.
     pub saliency: Option<Vec<f32>>,
+    /// How much it depends on each token of the source; found by occlusion, of sentences.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_saliency: Option<Vec<f32>>,
 }
 
 impl StepView {
@@ -175,6 +196,16 @@ pub struct ActionView {
     pub prior_probability: Option<f32>,
 }
 
+/// The experiment with a source that a person gives, a sentence or the path of a recording, and what
+/// [`ExplainRequest::source`] calls it.
+///
+/// # Errors
+/// [`TrainError::NotOffered`] where texts are about no sources, and what is wrong with the sentence or recording.
+pub fn about(experiment: Experiment, given: &str) -> Result<(Experiment, SourceId), TrainError> {
+    let source = answer::given(&experiment, given)?;
+    experiment.asked_about(vec![(source, given.to_owned())])
+}
+
 /// Explains what `network` does in a text.
 ///
 /// # Errors
@@ -187,10 +218,10 @@ pub fn explain(
     progress: Progress,
     request: &ExplainRequest,
 ) -> Result<Explanation, TrainError> {
-    let prompt = request.prompt.as_deref();
+    let begin = Begin { prompt: request.prompt.as_deref(), source: request.source };
     let episode = match &request.text {
-        Some(text) => episode::of_text(experiment, text, prompt)?,
-        None => episode::preferred(experiment, network, progress, prompt)?,
+        Some(text) => episode::of_text(experiment, text, begin)?,
+        None => episode::preferred(experiment, network, progress, begin)?,
     };
     explain_episode(experiment, network, progress, &episode, request.n_top, request.method)
 }
@@ -216,8 +247,8 @@ pub fn explain_episode(
     let values = values::Values::of(experiment, &network, episode, &learned);
     let mut steps = values.steps(experiment, episode, n_top);
     let salient = saliency::of(experiment, &network, episode, learned.decoding, method)?;
-    for (step, (margin, saliency)) in steps.iter_mut().zip(salient) {
-        (step.margin, step.saliency) = (margin, saliency);
+    for (step, Salient { margin, of_text, of_source }) in steps.iter_mut().zip(salient) {
+        (step.margin, step.saliency, step.source_saliency) = (margin, of_text, of_source);
     }
     Ok(Explanation {
         format: FORMAT,
@@ -228,18 +259,31 @@ pub fn explain_episode(
         prior: values.prior,
         method,
         reward_scale: experiment.config.learner.reward_scale,
-        separator: separator(experiment).to_owned(),
+        about: source_view(experiment, episode),
+        separator: separator(experiment.tokenizer()).to_owned(),
         tokens: token_views(experiment, episode),
         steps,
     })
 }
 
 /// Tokens of words and of tasks without a tokenizer are divided by spaces.
-fn separator(experiment: &Experiment) -> &'static str {
-    match experiment.tokenizer() {
+fn separator(tokenizer: Option<&TextTokenizer>) -> &'static str {
+    match tokenizer {
         None | Some(TextTokenizer::Word(_)) => " ",
         Some(TextTokenizer::Char(_) | TextTokenizer::Line(_) | TextTokenizer::Bpe(_) | TextTokenizer::Model(_)) => "",
     }
+}
+
+fn source_view(experiment: &Experiment, episode: &Trajectory) -> Option<SourceView> {
+    let sources = experiment.encoder.sources.as_ref()?;
+    let tokens = match (sources.get(episode.source?), experiment.source_tokenizer()) {
+        (Source::Tokens(tokens), Some(tokenizer)) => {
+            tokens.iter().map(|&token| tokenizer.decode_after(&[token])).collect()
+        }
+        _ => Vec::new(),
+    };
+    let separator = separator(experiment.source_tokenizer()).to_owned();
+    Some(SourceView { text: experiment.shown_start(episode), tokens, separator })
 }
 
 fn token_views(experiment: &Experiment, episode: &Trajectory) -> Vec<TokenView> {

@@ -7,10 +7,10 @@
 //! with `z` the value of an action or, in a network that decodes, its preference without `top_k`. A change of it that all
 //! actions share changes no choice and does not count; where it falls below 0 another action would be taken.
 
-use dqn_core::{Decoding, QNetwork};
-use dqn_mdp::{ActionId, ActionMask, Seed, TokenId, Trajectory};
+use dqn_core::{Decoding, QNetwork, SequenceInput, SourceBatch};
+use dqn_mdp::{ActionId, ActionMask, Seed, Source, SourceId, Sources, TokenId, Trajectory};
 use dqn_model::TextQNetwork;
-use dqn_text::Special;
+use dqn_text::{Special, Tokenizer, Vocab};
 use rand::seq::SliceRandom;
 
 use super::values::{input, matrix, numbers};
@@ -27,8 +27,15 @@ const PASS_NUMBERS: usize = 1 << 23;
 /// Numbers that the network is taken to hold for a token.
 const NUMBERS_PER_TOKEN: usize = 1 << 10;
 
-/// What is told of a step: its margin and the saliency of each token of its state, where another action is allowed.
-pub(super) type Salient = (Option<f32>, Option<Vec<f32>>);
+/// What is told of a step where another action is allowed.
+pub(super) struct Salient {
+    /// Its margin.
+    pub(super) margin: Option<f32>,
+    /// The saliency of each token of its state.
+    pub(super) of_text: Option<Vec<f32>>,
+    /// That of each token of the source, where it has such and the method tells it.
+    pub(super) of_source: Option<Vec<f32>>,
+}
 
 /// The margin and the saliency of every step of `episode`.
 pub(super) fn of(
@@ -40,15 +47,24 @@ pub(super) fn of(
 ) -> Result<Vec<Salient>, TrainError> {
     let decoding = decoding.map(|decoding| Decoding { top_k: None, ..decoding });
     let network = network.clone().decoding(decoding);
-    let values = preferences(experiment, &network, episode, std::slice::from_ref(&episode.tokens));
+    let whole = input(experiment, episode, std::slice::from_ref(&episode.tokens), &network.device());
+    let values = preferences(&network, episode, &whole);
     let choices: Vec<Option<Choice>> = (0..episode.len()).map(|step| values.choice(episode, 0, step)).collect();
     let saliency = match method {
         Method::Occlusion(replacement) => occlusion(experiment, &network, episode, &choices, replacement),
         Method::Gradient => gradient(experiment, &network, episode, &choices, decoding)?,
         Method::Attention => attention(experiment, &network, episode)?,
     };
-    let margins = choices.iter().map(|choice| choice.map(|choice| choice.margin));
-    Ok(margins.zip(saliency).map(|(margin, saliency)| (margin, margin.map(|_| saliency))).collect())
+    let mut of_source = match method {
+        Method::Occlusion(replacement) => source_occlusion(experiment, &network, episode, &choices, replacement),
+        Method::Gradient | Method::Attention => None,
+    };
+    let salient = |(step, (choice, of_text)): (usize, (&Option<Choice>, Vec<f32>))| Salient {
+        margin: choice.map(|choice| choice.margin),
+        of_text: choice.map(|_| of_text),
+        of_source: of_source.as_mut().filter(|_| choice.is_some()).map(|all| std::mem::take(&mut all[step])),
+    };
+    Ok(choices.iter().zip(saliency).enumerate().map(salient).collect())
 }
 
 /// An action taken where others were allowed.
@@ -80,14 +96,8 @@ impl Preferences {
     }
 }
 
-fn preferences(
-    experiment: &Experiment,
-    network: &TextQNetwork,
-    episode: &Trajectory,
-    texts: &[Vec<TokenId>],
-) -> Preferences {
-    let input = input(experiment, episode, texts, &network.device());
-    let values = numbers(network.q_values(network.features(&input)));
+fn preferences(network: &TextQNetwork, episode: &Trajectory, input: &SequenceInput) -> Preferences {
+    let values = numbers(network.q_values(network.features(input)));
     Preferences { n_steps: episode.len(), n_actions: network.n_actions(), values }
 }
 
@@ -108,26 +118,13 @@ fn occlusion(
     replacement: Replacement,
 ) -> Vec<Vec<f32>> {
     let n_tokens = n_read(episode);
-    let occluded: Vec<(usize, TokenId, f32)> = (1..n_tokens)
-        .flat_map(|place| {
-            let others = replacements(experiment, episode.tokens[place], place, replacement);
-            let share = 1.0 / others.len() as f32;
-            others.into_iter().map(move |token| (place, token, share))
-        })
-        .collect();
+    let occluded = occluded(experiment.vocab(), &episode.tokens[..n_tokens], 1, replacement);
     let mut saliency: Vec<Vec<f32>> = episode.decisions.iter().map(|&last| vec![0.0; last as usize + 1]).collect();
     let per_text = n_tokens * NUMBERS_PER_TOKEN + episode.len() * network.n_actions();
     for chunk in occluded.chunks((PASS_NUMBERS / per_text).max(1)) {
-        let texts: Vec<Vec<TokenId>> = chunk
-            .iter()
-            .map(|&(place, token, _)| {
-                let mut text = episode.tokens.clone();
-                text[place] = token;
-                text
-            })
-            .collect();
-        let values = preferences(experiment, network, episode, &texts);
-        for (row, &(place, _, share)) in chunk.iter().enumerate() {
+        let texts: Vec<Vec<TokenId>> = chunk.iter().map(|occluded| occluded.of(&episode.tokens)).collect();
+        let values = preferences(network, episode, &input(experiment, episode, &texts, &network.device()));
+        for (row, &Occluded { place, share, .. }) in chunk.iter().enumerate() {
             for (step, (choice, saliency)) in choices.iter().zip(&mut saliency).enumerate() {
                 let Some(of_token) = saliency.get_mut(place) else { continue };
                 if let (Some(before), Some(after)) = (choice, values.choice(episode, row, step)) {
@@ -139,12 +136,69 @@ fn occlusion(
     saliency
 }
 
+/// [`occlusion`] of the tokens of the source, all of which every state depends on; none where it has no tokens.
+fn source_occlusion(
+    experiment: &Experiment,
+    network: &TextQNetwork,
+    episode: &Trajectory,
+    choices: &[Option<Choice>],
+    replacement: Replacement,
+) -> Option<Vec<Vec<f32>>> {
+    let (sources, tokenizer) = (experiment.encoder.sources.as_ref()?, experiment.source_tokenizer()?);
+    let Source::Tokens(tokens) = sources.get(episode.source?) else { return None };
+    let device = network.device();
+    let occluded = occluded(tokenizer.vocab(), tokens, 0, replacement);
+    let mut saliency = vec![vec![0.0; tokens.len()]; episode.len()];
+    let per_text = (tokens.len() + n_read(episode)) * NUMBERS_PER_TOKEN + episode.len() * network.n_actions();
+    for chunk in occluded.chunks((PASS_NUMBERS / per_text).max(1)) {
+        let others = chunk.iter().map(|occluded| Source::Tokens(occluded.of(tokens))).collect();
+        let ids: Vec<SourceId> = (0..chunk.len() as u32).map(SourceId).collect();
+        let batch = SourceBatch::of(&Sources::new(sources.kind(), others), &ids);
+        let mut input = input(experiment, episode, &vec![episode.tokens.clone(); chunk.len()], &device);
+        input.source = Some(batch.upload(&device));
+        let values = preferences(network, episode, &input);
+        for (row, &Occluded { place, share, .. }) in chunk.iter().enumerate() {
+            for (step, (choice, saliency)) in choices.iter().zip(&mut saliency).enumerate() {
+                if let (Some(before), Some(after)) = (choice, values.choice(episode, row, step)) {
+                    saliency[place] += share * (before.margin - after.margin);
+                }
+            }
+        }
+    }
+    Some(saliency)
+}
+
+/// Another token in a place of a text.
+struct Occluded {
+    place: usize,
+    token: TokenId,
+    /// One over the number of tokens that are tried there.
+    share: f32,
+}
+
+impl Occluded {
+    fn of(&self, tokens: &[TokenId]) -> Vec<TokenId> {
+        let mut tokens = tokens.to_vec();
+        tokens[self.place] = self.token;
+        tokens
+    }
+}
+
+/// All that is put in place of `tokens`, from the place `first` on.
+fn occluded(vocab: &Vocab, tokens: &[TokenId], first: usize, replacement: Replacement) -> Vec<Occluded> {
+    let at = |(place, &token): (usize, &TokenId)| {
+        let others = replacements(vocab, token, place, replacement);
+        let share = 1.0 / others.len() as f32;
+        others.into_iter().map(move |token| Occluded { place, token, share })
+    };
+    tokens.iter().enumerate().skip(first).flat_map(at).collect()
+}
+
 /// What is put in place of `token`.
-fn replacements(experiment: &Experiment, token: TokenId, place: usize, replacement: Replacement) -> Vec<TokenId> {
+fn replacements(vocab: &Vocab, token: TokenId, place: usize, replacement: Replacement) -> Vec<TokenId> {
     match replacement {
         Replacement::Unknown => vec![Special::Unk.id()],
         Replacement::Vocabulary => {
-            let vocab = experiment.vocab();
             let mut others: Vec<TokenId> =
                 vocab.iter().map(|(id, _)| id).filter(|&id| id != token && !vocab.is_special(id)).collect();
             if others.len() > N_REPLACEMENTS {

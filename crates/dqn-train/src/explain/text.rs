@@ -22,6 +22,9 @@ const SHADES: [[u8; 4]; 2] = [[22, 28, 34, 40], [52, 88, 124, 160]];
 /// The text with its tokens shaded by advantage, and a block for each step.
 pub fn text(explanation: &Explanation, colours: Colours) -> String {
     let mut out = format!("{}\n\n", facts(explanation).join("; "));
+    if let Some(about) = &explanation.about {
+        out += &format!("about: {}\n\n", readable(&about.text));
+    }
     let largest = explanation.largest_advantage();
     for token in &explanation.tokens[1..] {
         let shade = token.step.map(|step| explanation.steps[step].taken.advantage / largest);
@@ -89,6 +92,13 @@ fn write_step(out: &mut String, explanation: &Explanation, index: usize, step: &
             let _ = writeln!(out, "  depends on {}", deciding.join(", "));
         }
     }
+    if let (Some(about), Some(saliency)) = (&explanation.about, &step.source_saliency) {
+        let deciding: Vec<String> = most_salient(saliency, 0, N_DECIDING)
+            .into_iter()
+            .map(|(place, saliency)| format!("{} at {place} ({saliency:+.3})", readable(&about.tokens[place])))
+            .collect();
+        let _ = writeln!(out, "  and in the source on {}", deciding.join(", "));
+    }
     let is_shown = step.top.iter().any(|view| view.action == taken.action);
     let others = step.masked.iter().filter(|view| view.action != taken.action);
     let rows: Vec<&ActionView> = step.top.iter().chain((!is_shown).then_some(taken)).chain(others).collect();
@@ -138,13 +148,17 @@ impl Explanation {
 impl StepView {
     /// The `n` tokens of largest absolute saliency, that one first; `<bos>` and those without any left out.
     pub(super) fn most_salient(&self, n: usize) -> Vec<(usize, f32)> {
-        let saliency = self.saliency.as_deref().unwrap_or_default();
-        let mut places: Vec<(usize, f32)> =
-            saliency.iter().copied().enumerate().skip(1).filter(|(_, saliency)| *saliency != 0.0).collect();
-        places.sort_by(|one, other| other.1.abs().total_cmp(&one.1.abs()).then(one.0.cmp(&other.0)));
-        places.truncate(n);
-        places
+        most_salient(self.saliency.as_deref().unwrap_or_default(), 1, n)
     }
+}
+
+/// The `n` places from `first` on of largest absolute saliency, that one first; those without any left out.
+fn most_salient(saliency: &[f32], first: usize, n: usize) -> Vec<(usize, f32)> {
+    let mut places: Vec<(usize, f32)> =
+        saliency.iter().copied().enumerate().skip(first).filter(|(_, saliency)| *saliency != 0.0).collect();
+    places.sort_by(|one, other| other.1.abs().total_cmp(&one.1.abs()).then(one.0.cmp(&other.0)));
+    places.truncate(n);
+    places
 }
 
 #[cfg(test)]

@@ -150,6 +150,7 @@ impl Values {
             masked: ordered(masked.collect()).iter().take(n_top).map(view).collect(),
             margin: None,
             saliency: None,
+            source_saliency: None,
         }
     }
 }
