@@ -375,15 +375,16 @@ pub(crate) struct Score {
     /// (share of N-grams that do not stand in the training text)
     #[arg(value_name = "METRIC", value_parser = metric, num_args = 1.., required = true)]
     pub(crate) metrics: Vec<Metric>,
-    /// Texts to score, one a line
-    #[arg(long, value_name = "FILE")]
-    pub(crate) hypotheses: PathBuf,
+    /// Texts to score, one a line; several files are those of several seeds, whose mean score counts
+    #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+    pub(crate) hypotheses: Vec<PathBuf>,
     /// Texts to compare with, line by line; several files give several references
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub(crate) references: Vec<PathBuf>,
-    /// Texts of another system, line by line: its score is shown beside, and whether the difference could be chance
-    #[arg(long, value_name = "FILE")]
-    pub(crate) against: Option<PathBuf>,
+    /// Texts of another system, line by line, in as many files: its score is shown beside, and whether the difference could
+    /// be chance, with the lines drawn that are the same for all files
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub(crate) against: Vec<PathBuf>,
     /// How that is tested: bootstrap (Koehn 2004) or randomization (Riezler and Maxwell 2005) [default: bootstrap]
     #[arg(long, value_name = "TEST")]
     pub(crate) paired: Option<PairedTest>,

@@ -30,7 +30,7 @@ pub use chrf::{Chrf, ChrfConfig, ChrfStatistics, OrderMatches};
 pub use diversity::{NgramIndex, distinct_n, repetition_fraction, unique_fraction};
 pub use error::ScoreError;
 pub use error_rate::{AlignmentCounts, AlignmentUnit, align};
-pub use metric::CorpusMetric;
+pub use metric::{CorpusMetric, MeanOverSystems, OfSystems};
 pub use ngram::{NgramConfig, NgramLm};
 pub use rouge::{Rouge, RougeKind, RougeScore, RougeTokenizer, rouge_l, rouge_l_sum, rouge_n};
 pub use self_bleu::self_bleu;

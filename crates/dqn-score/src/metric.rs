@@ -42,6 +42,65 @@ pub trait CorpusMetric {
     }
 }
 
+/// A metric of several systems of one kind, such as those that were trained from several seeds: the mean of their scores.
+///
+/// Its segments are those of all systems, so that a resample draws the same lines for each of them: what is tested by
+/// [`paired_bootstrap`](crate::paired_bootstrap) is then whether the kind is better, on other lines, with these seeds.
+pub struct MeanOverSystems<'a, M>(pub &'a M);
+
+/// The statistics of a segment, or of several after summation, for each system.
+#[derive(Clone, Debug)]
+pub struct OfSystems<S>(Vec<S>);
+
+impl<S: for<'a> AddAssign<&'a S>> AddAssign<&Self> for OfSystems<S> {
+    fn add_assign(&mut self, other: &Self) {
+        self.0.iter_mut().zip(&other.0).for_each(|(own, other)| *own += other);
+    }
+}
+
+impl<M: CorpusMetric> MeanOverSystems<'_, M> {
+    /// The segments of all systems together; `hypotheses` are those of each.
+    ///
+    /// # Errors
+    /// [`ScoreError::NoHypotheses`], [`ScoreError::CorpusLength`] and [`ScoreError::NoReferences`].
+    pub fn segments_of(
+        &self,
+        hypotheses: &[Vec<&str>],
+        references: &[Vec<&str>],
+    ) -> Result<Vec<OfSystems<M::Statistics>>, ScoreError> {
+        let systems: Vec<Vec<M::Statistics>> =
+            hypotheses.iter().map(|lines| self.0.segments(lines, references)).collect::<Result<_, _>>()?;
+        if systems.is_empty() {
+            return Err(ScoreError::NoHypotheses);
+        }
+        let of_line = |line: usize| OfSystems(systems.iter().map(|segments| segments[line].clone()).collect());
+        Ok((0..references.len()).map(of_line).collect())
+    }
+
+    /// The score of each system.
+    pub fn scores(&self, OfSystems(systems): &OfSystems<M::Statistics>) -> Vec<f64> {
+        systems.iter().map(|statistics| self.0.corpus_score(statistics)).collect()
+    }
+}
+
+impl<M: CorpusMetric> CorpusMetric for MeanOverSystems<'_, M> {
+    type Statistics = OfSystems<M::Statistics>;
+
+    fn name(&self) -> String {
+        self.0.name()
+    }
+
+    /// That of a single system.
+    fn segment(&self, hypothesis: &str, references: &[&str]) -> Self::Statistics {
+        OfSystems(vec![self.0.segment(hypothesis, references)])
+    }
+
+    fn corpus_score(&self, statistics: &Self::Statistics) -> f64 {
+        let scores = self.scores(statistics);
+        scores.iter().sum::<f64>() / scores.len() as f64
+    }
+}
+
 /// The sum of the statistics of some segments.
 ///
 /// # Panics

@@ -169,6 +169,41 @@ fn two_systems_are_told_apart_from_chance() {
 }
 
 #[test]
+fn systems_of_several_seeds_are_compared_as_one() {
+    let right: String = (0..40).map(|line| format!("line number {line} of a text\n")).collect();
+    let [worse, worst] = [right.replace("of a", "in the"), right.replace("number", "of")];
+    let folder = folder(&[("right.txt", &right), ("worse.txt", &worse), ("worst.txt", &worst)]);
+    let scored = |hypotheses: &[&str], against: &[&str]| -> Value {
+        let files = [&["--hypotheses"], hypotheses, &["--against"], against, &["--references", "right.txt"]].concat();
+        let ran = dqn(folder.path(), &[&["score", "chrf", "--json"], &files[..]].concat()).ends_with(DONE);
+        serde_json::from_str(&ran.stdout).unwrap()
+    };
+    let number = |value: &Value| value.as_f64().unwrap();
+    let alone = ["worse.txt", "worst.txt"].map(|file| scored(&[file], &["right.txt"]));
+    assert!(alone[0]["files"].is_null() && number(&alone[0]["score"]) != number(&alone[1]["score"]));
+
+    let both = scored(&["worse.txt", "worst.txt"], &["right.txt", "worse.txt"]);
+    let scores = [0, 1].map(|index| number(&alone[index]["score"]));
+    assert_eq!(both["files"], serde_json::json!(scores));
+    assert!((number(&both["score"]) - (scores[0] + scores[1]) / 2.0).abs() < 1e-12, "{both}");
+    assert_eq!(both["against"]["files"][0], 100.0);
+    assert!((number(&both["against"]["score"]) - (100.0 + scores[0]) / 2.0).abs() < 1e-12, "{both}");
+
+    // The same files twice say what they say once, and of equal systems nothing is said.
+    let twice = scored(&["worst.txt", "worst.txt"], &["worse.txt", "worse.txt"]);
+    let once = scored(&["worst.txt"], &["worse.txt"]);
+    assert_eq!((&twice["against"]["p_value"], &twice["interval"]), (&once["against"]["p_value"], &once["interval"]));
+    let equal = scored(&["worse.txt", "worst.txt"], &["worst.txt", "worse.txt"]);
+    assert!(number(&equal["against"]["difference"]).abs() < 1e-12, "{equal}");
+
+    let files = ["--hypotheses", "worse.txt", "worst.txt"];
+    let refused = |arguments: &[&str]| dqn(folder.path(), &[&["score"], arguments, &files[..]].concat());
+    let one_against = ["chrf", "--references", "right.txt", "--against", "worse.txt"];
+    refused(&one_against).must_be_refused(&["names 2 files and --against 1"]);
+    refused(&["distinct-2"]).must_be_refused(&["several files are for scores of lines, which distinct-2 is not"]);
+}
+
+#[test]
 fn options_that_no_metric_reads_are_refused() {
     let folder = folder(&[("two.txt", "a\nb\n")]);
     let score =

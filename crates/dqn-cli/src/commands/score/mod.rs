@@ -4,9 +4,9 @@ pub(crate) mod lines;
 
 use dqn_mdp::Seed;
 use dqn_score::{
-    Bleu, BleuConfig, Chrf, ChrfConfig, ConfidenceInterval, CorpusMetric, NgramIndex, Rouge, RougeTokenizer, Smoothing,
-    Ter, TerConfig, bootstrap_interval, bootstrap_resamples, distinct_n, paired_bootstrap, paired_randomization,
-    random_swaps, self_bleu,
+    Bleu, BleuConfig, Chrf, ChrfConfig, ConfidenceInterval, CorpusMetric, MeanOverSystems, NgramIndex, Rouge,
+    RougeTokenizer, Smoothing, Ter, TerConfig, bootstrap_interval, bootstrap_resamples, distinct_n, paired_bootstrap,
+    paired_randomization, random_swaps, self_bleu,
 };
 use serde::Serialize;
 
@@ -21,6 +21,9 @@ struct Scored {
     metric: String,
     /// BLEU, chrF and TER from 0 to 100 (TER and error rates may exceed that), the others from 0 to 1.
     score: f64,
+    /// The score of each file, where there are several; `score` is their mean.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    files: Option<Vec<f64>>,
     /// 95 % interval from resampled lines, for scores of lines.
     #[serde(skip_serializing_if = "Option::is_none")]
     interval: Option<[f64; 2]>,
@@ -36,6 +39,8 @@ struct Scored {
 #[derive(Serialize)]
 struct Compared {
     score: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    files: Option<Vec<f64>>,
     /// The score less that of the other system.
     difference: f64,
     p_value: f64,
@@ -45,16 +50,14 @@ struct Compared {
 pub(crate) fn run(args: &Score, console: Console) -> anyhow::Result<()> {
     refuse_unread_options(args)?;
     let texts = Texts::read(args)?;
-    let hypotheses: Vec<&str> = texts.hypotheses.lines().collect();
-    let against: Option<Vec<&str>> = texts.against.as_deref().map(|text| text.lines().collect());
-    let references: Vec<Vec<&str>> = match texts.references.is_empty() {
-        true => vec![vec![""]; hypotheses.len()],
-        false => {
-            let files: Vec<Vec<&str>> = texts.references.iter().map(|text| text.lines().collect()).collect();
-            (0..hypotheses.len()).map(|line| files.iter().map(|file| file[line]).collect()).collect()
-        }
+    let [hypotheses, against, files] = [&texts.hypotheses, &texts.against, &texts.references]
+        .map(|texts| -> Vec<Vec<&str>> { texts.iter().map(|text| text.lines().collect()).collect() });
+    let n_lines = hypotheses[0].len();
+    let references: Vec<Vec<&str>> = match files.is_empty() {
+        true => vec![vec![""]; n_lines],
+        false => (0..n_lines).map(|line| files.iter().map(|file| file[line]).collect()).collect(),
     };
-    let scorer = Scorer { args, hypotheses: &hypotheses, against: against.as_deref(), references: &references };
+    let scorer = Scorer { args, hypotheses: &hypotheses, against: &against, references: &references };
     for metric in &args.metrics {
         let scored = scorer.scored(metric, texts.training.as_deref())?;
         match args.json {
@@ -65,46 +68,54 @@ pub(crate) fn run(args: &Score, console: Console) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn in_words(Scored { metric, score, interval, against, signature, n }: &Scored) -> String {
+fn in_words(Scored { metric, score, files, interval, against, signature, n }: &Scored) -> String {
+    let each = |files: &Option<Vec<f64>>| match files {
+        Some(scores) => {
+            let scores: Vec<String> = scores.iter().map(|score| format!("{score:.4}")).collect();
+            format!(" (mean of {})", scores.join(", "))
+        }
+        None => String::new(),
+    };
     let interval = interval.map_or_else(String::new, |[low, high]| format!(" [{low:.4}, {high:.4}]"));
-    let against = against.as_ref().map_or_else(String::new, |Compared { score, difference, p_value, test }| {
-        format!(", the other {score:.4}, difference {difference:+.4}, p = {p_value:.4} ({test})")
+    let against = against.as_ref().map_or_else(String::new, |Compared { score, files, difference, p_value, test }| {
+        format!(", the other {score:.4}{}, difference {difference:+.4}, p = {p_value:.4} ({test})", each(files))
     });
-    format!("{metric} {score:.4}{interval} over {n} lines{against} ({signature})")
+    format!("{metric} {score:.4}{}{interval} over {n} lines{against} ({signature})", each(files))
 }
 
 /// The files of the command line.
 struct Texts {
-    hypotheses: String,
-    against: Option<String>,
+    hypotheses: Vec<String>,
+    against: Vec<String>,
     references: Vec<String>,
     training: Option<String>,
 }
 
 impl Texts {
     fn read(args: &Score) -> anyhow::Result<Self> {
-        let hypotheses = input::text(Some(&args.hypotheses))?;
-        let n_hypotheses = hypotheses.lines().count();
+        let first = args.hypotheses[0].display();
+        let n_hypotheses = input::text(Some(&args.hypotheses[0]))?.lines().count();
         if n_hypotheses == 0 {
-            return Err(BadRequest(format!("{} holds no line to score", args.hypotheses.display())).into());
+            return Err(BadRequest(format!("{first} holds no line to score")).into());
         }
         let as_long = |path: &std::path::PathBuf| -> anyhow::Result<String> {
             let text = input::text(Some(path))?;
             match text.lines().count() {
                 n_lines if n_lines == n_hypotheses => Ok(text),
                 n_lines => Err(BadRequest(format!(
-                    "{} has {n_lines} lines, {} has {n_hypotheses}; they are compared line by line",
+                    "{} has {n_lines} lines, {first} has {n_hypotheses}; they are compared line by line",
                     path.display(),
-                    args.hypotheses.display(),
                 ))
                 .into()),
             }
         };
+        let all_as_long =
+            |paths: &[std::path::PathBuf]| paths.iter().map(as_long).collect::<anyhow::Result<Vec<String>>>();
         Ok(Self {
-            against: args.against.as_ref().map(as_long).transpose()?,
-            references: args.references.iter().map(as_long).collect::<Result<_, _>>()?,
+            hypotheses: all_as_long(&args.hypotheses)?,
+            against: all_as_long(&args.against)?,
+            references: all_as_long(&args.references)?,
             training: args.training.as_ref().map(|path| input::text(Some(path))).transpose()?,
-            hypotheses,
         })
     }
 }
@@ -122,11 +133,25 @@ fn refuse_unread_options(args: &Score) -> Result<(), BadRequest> {
         ("--rouge-tokenizer", args.rouge_tokenizer.is_some(), reads(is_rouge), "ROUGE"),
         ("--case-sensitive", args.case_sensitive, reads(is_ter), "the metric ter"),
         ("--training", args.training.is_some(), reads(is_novelty), "the metric novelty-N"),
-        ("--against", args.against.is_some(), reads(Metric::is_of_lines), "scores of lines, which can be paired"),
-        ("--paired", args.paired.is_some(), args.against.is_some(), "a comparison: name the other system by --against"),
+        ("--against", !args.against.is_empty(), reads(Metric::is_of_lines), "scores of lines, which can be paired"),
+        (
+            "--paired",
+            args.paired.is_some(),
+            !args.against.is_empty(),
+            "a comparison: name the other system by --against",
+        ),
     ];
     if let Some((option, .., what)) = given.into_iter().find(|(_, is_given, is_read, _)| *is_given && !is_read) {
         return Err(BadRequest(format!("{option} is for {what}")));
+    }
+    let (n_files, n_against) = (args.hypotheses.len(), args.against.len());
+    if n_against > 0 && n_against != n_files {
+        return Err(BadRequest(format!(
+            "--hypotheses names {n_files} files and --against {n_against}: a system is as many files as the other"
+        )));
+    }
+    if let Some(metric) = args.metrics.iter().find(|metric| n_files > 1 && !metric.is_of_lines()) {
+        return Err(BadRequest(format!("several files are for scores of lines, which {metric} is not")));
     }
     let lacks = |metric: &&Metric| match metric {
         Metric::Novelty(_) => args.training.is_none(),
@@ -143,8 +168,9 @@ fn refuse_unread_options(args: &Score) -> Result<(), BadRequest> {
 
 struct Scorer<'a> {
     args: &'a Score,
-    hypotheses: &'a [&'a str],
-    against: Option<&'a [&'a str]>,
+    /// The lines of each file.
+    hypotheses: &'a [Vec<&'a str>],
+    against: &'a [Vec<&'a str>],
     references: &'a [Vec<&'a str>],
 }
 
@@ -198,7 +224,8 @@ impl Scorer<'_> {
     /// A score that is made of those of lines, with its interval and the comparison that is asked for.
     fn of_lines<M: CorpusMetric>(&self, metric: &Metric, scorer: &M, signature: String) -> anyhow::Result<Scored> {
         let Score { seed, resamples, paired, .. } = *self.args;
-        let own = scorer.segments(self.hypotheses, self.references)?;
+        let scorer = &MeanOverSystems(scorer);
+        let own = scorer.segments_of(self.hypotheses, self.references)?;
         let n_lines = own.len();
         let mut total = own[0].clone();
         own[1..].iter().for_each(|segment| total += segment);
@@ -212,8 +239,11 @@ impl Scorer<'_> {
             }
         };
         let score = scorer.corpus_score(&total);
-        let compare = |other: &[&str]| -> anyhow::Result<Compared> {
-            let other = scorer.segments(other, self.references)?;
+        let several = |scores: Vec<f64>| Some(scores).filter(|scores| scores.len() > 1);
+        let compare = |other: &[Vec<&str>]| -> anyhow::Result<Compared> {
+            let other = scorer.segments_of(other, self.references)?;
+            let mut other_total = other[0].clone();
+            other[1..].iter().for_each(|segment| other_total += segment);
             let test = paired.unwrap_or(PairedTest::Bootstrap);
             let mut rng = Seed(seed).stream("paired");
             let (other, p_value) = match test {
@@ -228,19 +258,27 @@ impl Scorer<'_> {
                     (found.baseline, found.p_value)
                 }
             };
-            Ok(Compared { score: other, difference: score - other, p_value, test })
+            Ok(Compared {
+                score: other,
+                files: several(scorer.scores(&other_total)),
+                difference: score - other,
+                p_value,
+                test,
+            })
         };
-        let against = self.against.map(compare).transpose()?;
-        Ok(Scored { metric: metric.to_string(), score, interval, against, signature, n: n_lines })
+        let against = Some(self.against).filter(|files| !files.is_empty()).map(compare).transpose()?;
+        let (metric, files) = (metric.to_string(), several(scorer.scores(&total)));
+        Ok(Scored { metric, score, files, interval, against, signature, n: n_lines })
     }
 
     /// A score of all texts together.
     fn of_corpus(&self, metric: &Metric, score: impl Fn(&[&[String]]) -> f64) -> Scored {
-        let tokens: Vec<Vec<String>> = self.hypotheses.iter().map(|line| self.tokens(line)).collect();
+        let tokens: Vec<Vec<String>> = self.hypotheses[0].iter().map(|line| self.tokens(line)).collect();
         let texts: Vec<&[String]> = tokens.iter().map(Vec::as_slice).collect();
         Scored {
             metric: metric.to_string(),
             score: score(&texts),
+            files: None,
             interval: None,
             against: None,
             signature: self.token_signature(),
