@@ -131,9 +131,6 @@ impl Sourced {
         of_sources: Option<TextTokenizer>,
     ) -> Result<Self, TrainError> {
         let DividedPairs { training, validation, test, n_left_out } = config.read()?;
-        if n_left_out > 0 {
-            tracing::info!("{n_left_out} held-out pairs are left out: their other side is learned from");
-        }
         let seen = |of: fn(&Pair) -> &String| -> Vec<&str> { training.iter().map(|pair| of(pair).as_str()).collect() };
         let of_sources = match of_sources {
             Some(tokenizer) => tokenizer,
@@ -173,7 +170,9 @@ impl Sourced {
         let mut texts: HashMap<Split, Vec<String>> =
             parts.into_iter().map(|(split, pairs)| (split, targets(pairs))).collect();
         texts.insert(Split::Judge, Vec::new());
-        let text = TextData::of_parts(&texts, tokenizer, hasher.finalize().to_hex().to_string())?;
+        let mut text = TextData::of_parts(&texts, tokenizer, hasher.finalize().to_hex().to_string())?;
+        // The other side of such a pair is learned from.
+        text.n_moved_duplicates = n_left_out;
         Ok(Self { sources: Arc::new(Sources::new(kind, sources)), reader, text, shown, prompts })
     }
 
