@@ -94,6 +94,25 @@ impl Preferences {
         let values = &self.values[(row * self.n_steps + step) * self.n_actions..][..self.n_actions];
         choice(values, episode.actions[step], &episode.allowed[step])
     }
+
+    /// Adds to the saliency of each step by how much its margin falls where tokens are occluded, a row for each; places that
+    /// a step has no saliency of come after its state.
+    fn add_falls(
+        &self,
+        episode: &Trajectory,
+        occluded: &[Occluded],
+        choices: &[Option<Choice>],
+        saliency: &mut [Vec<f32>],
+    ) {
+        for (row, &Occluded { place, share, .. }) in occluded.iter().enumerate() {
+            for (step, (choice, saliency)) in choices.iter().zip(&mut *saliency).enumerate() {
+                let Some(of_token) = saliency.get_mut(place) else { continue };
+                if let (Some(before), Some(after)) = (choice, self.choice(episode, row, step)) {
+                    *of_token += share * (before.margin - after.margin);
+                }
+            }
+        }
+    }
 }
 
 fn preferences(network: &TextQNetwork, episode: &Trajectory, input: &SequenceInput) -> Preferences {
@@ -124,14 +143,7 @@ fn occlusion(
     for chunk in occluded.chunks((PASS_NUMBERS / per_text).max(1)) {
         let texts: Vec<Vec<TokenId>> = chunk.iter().map(|occluded| occluded.of(&episode.tokens)).collect();
         let values = preferences(network, episode, &input(experiment, episode, &texts, &network.device()));
-        for (row, &Occluded { place, share, .. }) in chunk.iter().enumerate() {
-            for (step, (choice, saliency)) in choices.iter().zip(&mut saliency).enumerate() {
-                let Some(of_token) = saliency.get_mut(place) else { continue };
-                if let (Some(before), Some(after)) = (choice, values.choice(episode, row, step)) {
-                    *of_token += share * (before.margin - after.margin);
-                }
-            }
-        }
+        values.add_falls(episode, chunk, choices, &mut saliency);
     }
     saliency
 }
@@ -157,13 +169,7 @@ fn source_occlusion(
         let mut input = input(experiment, episode, &vec![episode.tokens.clone(); chunk.len()], &device);
         input.source = Some(batch.upload(&device));
         let values = preferences(network, episode, &input);
-        for (row, &Occluded { place, share, .. }) in chunk.iter().enumerate() {
-            for (step, (choice, saliency)) in choices.iter().zip(&mut saliency).enumerate() {
-                if let (Some(before), Some(after)) = (choice, values.choice(episode, row, step)) {
-                    saliency[place] += share * (before.margin - after.margin);
-                }
-            }
-        }
+        values.add_falls(episode, chunk, choices, &mut saliency);
     }
     Some(saliency)
 }

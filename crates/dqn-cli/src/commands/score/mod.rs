@@ -93,8 +93,10 @@ struct Texts {
 
 impl Texts {
     fn read(args: &Score) -> anyhow::Result<Self> {
+        // Each file is read once: it may be a pipe.
         let first = args.hypotheses[0].display();
-        let n_hypotheses = input::text(Some(&args.hypotheses[0]))?.lines().count();
+        let first_text = input::text(Some(&args.hypotheses[0]))?;
+        let n_hypotheses = first_text.lines().count();
         if n_hypotheses == 0 {
             return Err(BadRequest(format!("{first} holds no line to score")).into());
         }
@@ -111,8 +113,10 @@ impl Texts {
         };
         let all_as_long =
             |paths: &[std::path::PathBuf]| paths.iter().map(as_long).collect::<anyhow::Result<Vec<String>>>();
+        let mut hypotheses = vec![first_text];
+        hypotheses.extend(all_as_long(&args.hypotheses[1..])?);
         Ok(Self {
-            hypotheses: all_as_long(&args.hypotheses)?,
+            hypotheses,
             against: all_as_long(&args.against)?,
             references: all_as_long(&args.references)?,
             training: args.training.as_ref().map(|path| input::text(Some(path))).transpose()?,
