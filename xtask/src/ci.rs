@@ -26,8 +26,9 @@ enum Run {
     Vulkan(fn(&Path) -> Result<()>),
 }
 
-/// Cheapest first. All compile in the dev profile with the same features, so that nothing is built twice.
-const STEPS: [Step; 12] = [
+/// Cheapest first. All compile in the dev profile, and those that build with the same features, so that nothing is built
+/// twice but for Vulkan.
+const STEPS: [Step; 13] = [
     Step { name: "format", repeat: "cargo fmt --all -- --check", run: Run::Command },
     Step { name: "tidy", repeat: "cargo xtask tidy", run: Run::Own(tidy::run) },
     Step { name: "data", repeat: "cargo xtask data verify", run: Run::Own(data::verify) },
@@ -35,6 +36,11 @@ const STEPS: [Step; 12] = [
     Step { name: "machete", repeat: "cargo machete", run: Run::Optional("cargo machete --version") },
     Step { name: "deny", repeat: "cargo deny check bans licenses sources", run: Run::Optional("cargo deny --version") },
     Step { name: "clippy", repeat: "cargo clippy --workspace --all-targets -- -D warnings", run: Run::Command },
+    Step {
+        name: "clippy without flex",
+        repeat: "cargo clippy --package dqn-cli --no-default-features --features ndarray -- -D warnings",
+        run: Run::Command,
+    },
     Step { name: "build", repeat: "cargo build --workspace --all-targets", run: Run::Command },
     Step { name: "test", repeat: "cargo xtask test", run: Run::Own(|root| test(root, &[])) },
     Step {
@@ -206,7 +212,9 @@ mod tests {
     #[test]
     fn cheap_checks_come_before_those_that_compile() {
         let place = |name| STEPS.iter().position(|step| step.name == name).unwrap();
-        let order = ["format", "tidy", "data", "clippy", "build", "test", "docs", "smoke", "wgpu smoke"].map(place);
+        let order =
+            ["format", "tidy", "data", "clippy", "clippy without flex", "build", "test", "docs", "smoke", "wgpu smoke"]
+                .map(place);
         assert!(order.is_sorted(), "{order:?}");
     }
 }

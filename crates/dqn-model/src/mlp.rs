@@ -105,7 +105,9 @@ impl Mlp {
         decisions: Tensor<2, Int>,
     ) -> Tensor<3> {
         let [batch, states] = decisions.dims();
-        let vectors = embedding.forward(self.filled(tokens), self.filled(positions));
+        // With as many zeros before the text as the window of the first token looks at.
+        let [tokens, positions] = [tokens, positions].map(|ids| filled(ids, self.window_tokens - 1));
+        let vectors = embedding.forward(tokens, positions);
         let first = &self.layers[0];
         let (weight, bias) = (first.weight.val(), first.bias.val());
         let taps = fused::Taps::window(self.window_tokens);
@@ -115,11 +117,6 @@ impl Mlp {
         let features = self.later_layers(outputs.reshape([batch * states, width]));
         let n_features = features.dims()[1];
         features.reshape([batch, states, n_features])
-    }
-
-    /// [`filled`] with as many zeros as the window of the first token looks at.
-    fn filled(&self, ids: Tensor<2, Int>) -> Tensor<2, Int> {
-        filled(ids, self.window_tokens - 1)
     }
 
     /// [`Mlp::forward`] with one row of vectors for each window.

@@ -20,6 +20,7 @@ use crate::GruConfig;
 use crate::dropout::dropped;
 use crate::embedding::TokenEmbedding;
 use crate::encoder::EncoderConfig;
+#[cfg(feature = "flex")]
 use crate::fused;
 use crate::head::{Head, HeadConfig};
 use crate::init::{Init, NumberParameters};
@@ -553,10 +554,11 @@ impl QNetwork for TextQNetwork {
     }
 
     fn log_sum_exp(values: Tensor<3>, scale: f64) -> Tensor<2> {
-        match fused::can_record(&values.device()) {
-            true => fused::log_sum_exp(values, scale),
-            false => log_sum_exp(values, scale),
+        #[cfg(feature = "flex")]
+        if fused::can_record(&values.device()) {
+            return fused::log_sum_exp(values, scale);
         }
+        log_sum_exp(values, scale)
     }
 
     fn distribution(&self) -> Distribution {

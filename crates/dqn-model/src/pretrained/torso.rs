@@ -1,7 +1,9 @@
 //! A pretrained model as the part of a Q-network that reads the text.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
+#[cfg(feature = "flex")]
+use std::sync::{Mutex, PoisonError};
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -71,12 +73,14 @@ pub struct PretrainedBase {
     table: Tensor<1, Int>,
     acting: OnceLock<ActingLm>,
     /// What was read last: the target network is asked about the batch that the online network has just read.
+    #[cfg(feature = "flex")]
     last: Mutex<Option<LastRead>>,
     /// Hidden states of texts that are learned from again.
     #[cfg(feature = "flex")]
     kept: Option<KeptStates>,
 }
 
+#[cfg(feature = "flex")]
 #[derive(Debug)]
 struct LastRead {
     tokens: Vec<i64>,
@@ -102,6 +106,7 @@ impl PretrainedBase {
             model_ids,
             table,
             acting: OnceLock::new(),
+            #[cfg(feature = "flex")]
             last: Mutex::new(None),
             #[cfg(feature = "flex")]
             kept: None,
@@ -113,7 +118,7 @@ impl PretrainedBase {
     ///
     /// # Errors
     /// When there is no place for the file.
-    #[cfg_attr(not(feature = "flex"), expect(unused_variables, clippy::unnecessary_wraps, reason = "flex alone keeps"))]
+    #[cfg_attr(not(feature = "flex"), expect(unused_variables, reason = "flex alone keeps"))]
     pub fn keeping(self, most_bytes: u64) -> std::io::Result<Self> {
         #[cfg(feature = "flex")]
         return Ok(Self {
