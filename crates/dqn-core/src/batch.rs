@@ -309,7 +309,7 @@ pub fn fill_mask(allowed: &ActionMask, out: &mut [f32]) {
 }
 
 /// Of values in `n_rows` rows those of the rows `rows`.
-pub(crate) fn of_rows<T: Copy>(values: &[T], n_rows: usize, rows: &Range<usize>) -> Vec<T> {
+fn of_rows<T: Copy>(values: &[T], n_rows: usize, rows: &Range<usize>) -> Vec<T> {
     let width = values.len() / n_rows;
     values[rows.start * width..rows.end * width].to_vec()
 }

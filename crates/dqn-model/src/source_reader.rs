@@ -64,15 +64,19 @@ impl SourceReader {
         Self { encoder: self.encoder.for_acting(), behind }
     }
 
-    /// Reads a batch of sources for `torso`.
+    /// Reads the sources of a batch for `torso`, each once: a row for each text.
     pub(crate) fn read(&self, torso: &Torso, source: &SourceInput) -> Conditioning {
         let Encoded { places, mask } = self.encoder.forward(source);
-        match &self.behind {
+        let conditioning = match &self.behind {
             Some(behind) => {
                 let summary = behind.summary.forward(mean(places.clone(), &mask), Activation::Identity);
                 Conditioning { memories: vec![behind.attention.memory(places)], mask, summary: Some(summary) }
             }
             None => Conditioning { memories: torso.memories(&places), mask, summary: None },
+        };
+        match &source.rows {
+            Some(rows) => conditioning.select(rows),
+            None => conditioning,
         }
     }
 

@@ -144,6 +144,15 @@ fn the_padding_of_a_source_changes_nothing() {
 }
 
 #[test]
+fn a_source_of_several_texts_is_that_of_each() {
+    every(|network, states, name| {
+        let about = [1, 0, 1, 2, 0];
+        let alone = about.map(|source| values(network, states, &[source]).concat()).concat();
+        assert_close(&values(network, states, &about).concat(), &alone, name);
+    });
+}
+
+#[test]
 fn what_a_source_says_and_in_which_order_matters() {
     every(|network, states, name| {
         let [found, other, reversed] = [0, 1, 3].map(|source| values(network, states, &[source]).concat());

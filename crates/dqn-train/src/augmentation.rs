@@ -4,7 +4,7 @@ use dqn_audio::{Frames, SpecAugment};
 use dqn_core::{SourceBatch, SourceValues};
 use rand::Rng;
 
-/// Hides parts of the recordings of a batch, of each others; sources of tokens stay as they are.
+/// Hides parts of the recordings of a batch, of each others, the same for all texts about one; sources of tokens stay as they are.
 pub(crate) fn hide_parts(batch: &mut SourceBatch, augment: &SpecAugment, rng: &mut impl Rng) {
     let SourceValues::Frames(values, n_channels) = &mut batch.values else { return };
     let n_channels = *n_channels;
@@ -34,7 +34,7 @@ mod tests {
             max_time_fraction: 0.5,
         };
         let values = SourceValues::Frames(vec![1.0; 2 * 8 * 3], 3);
-        let mut batch = SourceBatch { values, lengths: vec![8, 4] };
+        let mut batch = SourceBatch { values, lengths: vec![8, 4], rows: None };
         let mut rng = Seed(3).stream("augmentation");
         let mut n_hidden = 0;
         for _ in 0..20 {
