@@ -4,10 +4,11 @@ use dqn_core::objective::Objective;
 use dqn_model::{HeadConfig, NetworkConfig};
 use dqn_text::tokenizer::TokenizerConfig;
 
+use super::faults::Faults;
 use super::{ExperimentConfig, PositionConfig, PriorConfig};
 
 impl ExperimentConfig {
-    pub(super) fn pretrained_faults(&self, fault: &mut impl FnMut(&str, String, &str)) {
+    pub(super) fn pretrained_faults(&self, faults: &mut Faults) {
         let torso = self.network.torso.pretrained();
         let has_tokenizer = matches!(self.tokenizer, TokenizerConfig::Pretrained { .. });
         let single = "a pretrained model knows single tokens of its tokenizer: tokenizer = { kind = \"pretrained\", ... } and \
@@ -16,52 +17,52 @@ impl ExperimentConfig {
         if let Some(PriorConfig::Pretrained { .. }) = self.prior
             && !fits
         {
-            fault("prior.kind", "pretrained".to_owned(), single);
+            faults.note("prior.kind", "pretrained".to_owned(), single);
         }
         if let Some(discriminator) = &self.discriminator
             && let Some(network) = &discriminator.network
             && network.torso.pretrained().is_some()
         {
             let why = "it learns beside a policy and begins anew: use another torso";
-            fault("discriminator.network.torso.kind", "pretrained".to_owned(), why);
+            faults.note("discriminator.network.torso.kind", "pretrained".to_owned(), why);
         }
-        self.head_hidden_faults(fault);
+        self.head_hidden_faults(faults);
         let Some(torso) = torso else {
             let why = "it has the logits of a torso that is a pretrained model";
             match self.network.head {
-                HeadConfig::LanguageModel {} => fault("network.head.kind", "language_model".to_owned(), why),
+                HeadConfig::LanguageModel {} => faults.note("network.head.kind", "language_model".to_owned(), why),
                 HeadConfig::Policy { from_model: true, .. } => {
-                    fault("network.head.from_model", "true".to_owned(), why);
+                    faults.note("network.head.from_model", "true".to_owned(), why);
                 }
                 _ => {}
             }
             return;
         };
         if !fits {
-            fault("network.torso.kind", "pretrained".to_owned(), single);
+            faults.note("network.torso.kind", "pretrained".to_owned(), single);
         }
         if torso.trained_blocks > 0 && torso.lora.is_some() {
             let why = "either whole blocks are trained or adapters beside them: remove one of both";
-            fault("network.torso.lora", "a table".to_owned(), why);
+            faults.note("network.torso.lora", "a table".to_owned(), why);
         }
         let default = NetworkConfig::default();
         let why = "a pretrained model has vectors and a last norm of its own and reads tokens only: remove it";
         if self.network.embedding_width != default.embedding_width {
-            fault("network.embedding_width", self.network.embedding_width.to_string(), why);
+            faults.note("network.embedding_width", self.network.embedding_width.to_string(), why);
         }
         if self.network.layer_norm {
-            fault("network.layer_norm", "true".to_owned(), why);
+            faults.note("network.layer_norm", "true".to_owned(), why);
         }
         if self.positions != PositionConfig::None {
-            fault("positions.kind", "positions".to_owned(), why);
+            faults.note("positions.kind", "positions".to_owned(), why);
         }
         if self.network.dropout > 0.0 {
             let why = "the logits of a pretrained model are those of whole features: use 0";
-            fault("network.dropout", self.network.dropout.to_string(), why);
+            faults.note("network.dropout", self.network.dropout.to_string(), why);
         }
         if let HeadConfig::Relevance(_) | HeadConfig::Tied { .. } = self.network.head {
             let why = "vectors of tokens are the model's own: use scalar, dueling, policy or language_model";
-            fault("network.head.kind", "relevance or tied".to_owned(), why);
+            faults.note("network.head.kind", "relevance or tied".to_owned(), why);
         }
         // At temperature 1 the values of a group are logits up to a number for each state.
         let is_group = self.learner.objective == (Objective::GroupConsistency {})
@@ -73,25 +74,25 @@ impl ExperimentConfig {
             let why = "logits are no values: it is for the objectives imitation and optimal_completion, and for group_consistency \
                        with the bootstrap soft at temperature 1, without noise, and with trained_blocks or lora, since the \
                        output layer itself is not trained";
-            fault("network.head.kind", "language_model".to_owned(), why);
+            faults.note("network.head.kind", "language_model".to_owned(), why);
         }
         let has_policy = self.companions().has_policy;
         if torso.is_frozen() && self.learner.imitation > 0.0 {
             let why = "nothing of the policy is trained, which is the frozen model: use 0, or trained_blocks or lora";
-            fault("learner.imitation", self.learner.imitation.to_string(), why);
+            faults.note("learner.imitation", self.learner.imitation.to_string(), why);
         }
         if !torso.is_frozen() && has_policy && self.learner.imitation == 0.0 {
             let why =
                 "values would draw the model away from the data that its policy is of: give it a weight such as 1";
-            fault("learner.imitation", "0".to_owned(), why);
+            faults.note("learner.imitation", "0".to_owned(), why);
         }
     }
 
-    fn head_hidden_faults(&self, fault: &mut impl FnMut(&str, String, &str)) {
+    fn head_hidden_faults(&self, faults: &mut Faults) {
         let Some(width) = self.network.head_hidden else { return };
         if let HeadConfig::Relevance(_) | HeadConfig::Tied { .. } | HeadConfig::LanguageModel {} = self.network.head {
             let why = "only the heads scalar, dueling and policy have a hidden layer: remove it";
-            fault("network.head_hidden", width.to_string(), why);
+            faults.note("network.head_hidden", width.to_string(), why);
         }
     }
 }
