@@ -3,6 +3,7 @@
 //! Torsos and heads are closed enums, so that one network type serves every combination. Every torso answers for whole
 //! sequences (`forward`) and token by token (`step`), and the two agree.
 
+mod action_values;
 mod bag;
 mod cnn;
 mod dropout;

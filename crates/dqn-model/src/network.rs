@@ -17,21 +17,20 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::GruConfig;
+use crate::action_values::{ActionValues, HeadShape};
 use crate::dropout::dropped;
 use crate::embedding::TokenEmbedding;
 use crate::encoder::EncoderConfig;
 #[cfg(feature = "flex")]
 use crate::fused;
-use crate::head::{Head, HeadConfig};
+use crate::head::HeadConfig;
 use crate::init::{Init, NumberParameters};
 use crate::linear::{Activation, Linear};
 use crate::norm::{layer_norm, normalise};
 use crate::pretrained::{CausalLm, LanguageModelHead, PretrainedBase};
 use crate::quantile_embedding::QuantileEmbedding;
-use crate::relevance::Relevance;
 use crate::source_attention::Conditioning;
 use crate::source_reader::{DecodeState, SourceReader};
-use crate::tied::Tied;
 use crate::torso::{Torso, TorsoConfig};
 
 const NO_SECOND: &str = "a checked configuration gives ILQL a second value";
@@ -144,8 +143,8 @@ impl NetworkConfig {
             norm: self.layer_norm.then(|| layer_norm(width, device)),
             dropout,
             quantiles: QuantileEmbedding::of(self.distribution, width, &mut init),
-            values: self.action_values(&shape, &mut init),
-            second: companions.has_second.then(|| self.action_values(&shape, &mut init)),
+            values: ActionValues::new(self, &shape, &mut init),
+            second: companions.has_second.then(|| ActionValues::new(self, &shape, &mut init)),
             state_value: companions.has_second.then(|| Linear::new(state_width, 1, 3.0, &mut init)),
             state_hidden: self
                 .head_hidden
@@ -153,47 +152,11 @@ impl NetworkConfig {
                 .map(|hidden| Linear::new(width, hidden, 6.0, &mut init)),
             policy: companions.has_policy.then(|| match base {
                 Some(base) => ActionValues::LanguageModel(LanguageModelHead::new(base, actions)),
-                None => self.action_values(&shape, &mut init),
+                None => ActionValues::new(self, &shape, &mut init),
             }),
             decoding: None,
         };
         network.map(&mut NumberParameters { next: 1 })
-    }
-}
-
-/// What a head is made for.
-struct HeadShape<'a> {
-    /// Number of features.
-    width: usize,
-    actions: &'a ActionTable,
-    base: Option<&'a Arc<PretrainedBase>>,
-}
-
-impl NetworkConfig {
-    /// A head as this configuration describes it.
-    fn action_values<R: Rng>(
-        &self,
-        &HeadShape { width, actions, base }: &HeadShape<'_>,
-        init: &mut Init<'_, R>,
-    ) -> ActionValues {
-        let of_model =
-            || LanguageModelHead::new(base.expect("a checked configuration gives the head a model"), actions);
-        match &self.head {
-            HeadConfig::Relevance(config) => {
-                ActionValues::Relevance(Relevance::new(config, [self.embedding_width, width], actions, init))
-            }
-            HeadConfig::Tied { init_deviation } => {
-                ActionValues::Tied(Tied::new(*init_deviation, [self.embedding_width, width], actions, init))
-            }
-            HeadConfig::LanguageModel {} => ActionValues::LanguageModel(of_model()),
-            HeadConfig::Scalar { .. } | HeadConfig::Dueling { .. } | HeadConfig::Policy { .. } => {
-                let hidden = self.head_hidden.map(|hidden| Linear::new(width, hidden, 6.0, init));
-                let seen = [self.head_hidden.unwrap_or(width), actions.len()];
-                let model = matches!(self.head, HeadConfig::Policy { from_model: true, .. }).then(of_model);
-                let head = Head::new(self.head, self.distribution, self.noise, seen, init);
-                ActionValues::Linear(head.behind(hidden).beside(model))
-            }
-        }
     }
 }
 
@@ -219,67 +182,6 @@ pub struct TextQNetwork {
     /// How the values and that policy are weighed in a network that only acts.
     #[module(skip)]
     decoding: Option<Decoding>,
-}
-
-/// What values the actions.
-#[derive(Module, Debug)]
-#[allow(clippy::large_enum_variant, reason = "a network holds one of them, once")]
-enum ActionValues {
-    /// Weights of each action's own.
-    Linear(Head),
-    /// The text of each action.
-    Relevance(Relevance),
-    /// The vectors of their tokens.
-    Tied(Tied),
-    /// The output layer of the pretrained model that is the torso.
-    LanguageModel(LanguageModelHead),
-}
-
-impl ActionValues {
-    fn n_actions(&self) -> usize {
-        match self {
-            ActionValues::Linear(head) => head.n_actions(),
-            ActionValues::Relevance(head) => head.n_actions(),
-            ActionValues::Tied(head) => head.n_actions(),
-            ActionValues::LanguageModel(head) => head.n_actions(),
-        }
-    }
-
-    /// The value of every action: `[rows, width]` to `[rows, actions]`.
-    fn q_values(&self, embedding: &TokenEmbedding, features: Tensor<2>) -> Tensor<2> {
-        match self {
-            ActionValues::Linear(head) => head.q_values(features),
-            ActionValues::Relevance(head) => head.q_values(embedding, features),
-            ActionValues::Tied(head) => head.q_values(embedding, features),
-            ActionValues::LanguageModel(head) => head.logits(features),
-        }
-    }
-
-    /// What the head says of one action in each row: `[rows, atoms]`.
-    fn atoms_taken(&self, embedding: &TokenEmbedding, features: Tensor<2>, actions: Tensor<1, Int>) -> Tensor<2> {
-        match self {
-            ActionValues::Linear(head) => head.atoms_taken(features, actions),
-            ActionValues::Relevance(head) => head.q_taken(embedding, features, actions).unsqueeze_dim(1),
-            ActionValues::Tied(head) => head.q_taken(embedding, features, actions).unsqueeze_dim(1),
-            ActionValues::LanguageModel(head) => head.logits_taken(features, actions).unsqueeze_dim(1),
-        }
-    }
-
-    fn considering(self, considered: Option<&[i64]>) -> Self {
-        match self {
-            ActionValues::Relevance(head) => ActionValues::Relevance(head.considering(considered)),
-            others @ (ActionValues::Linear(_) | ActionValues::Tied(_) | ActionValues::LanguageModel(_)) => others,
-        }
-    }
-
-    fn for_acting(self, embedding: &TokenEmbedding) -> Self {
-        match self {
-            ActionValues::Linear(head) => ActionValues::Linear(head.for_acting()),
-            ActionValues::Relevance(head) => ActionValues::Relevance(head.for_acting(embedding)),
-            ActionValues::LanguageModel(head) => ActionValues::LanguageModel(head.for_acting()),
-            others @ ActionValues::Tied(_) => others,
-        }
-    }
 }
 
 impl TextQNetwork {

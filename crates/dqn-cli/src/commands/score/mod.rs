@@ -2,6 +2,8 @@
 
 pub(crate) mod lines;
 
+use std::ops::AddAssign;
+
 use dqn_mdp::Seed;
 use dqn_score::{
     Bleu, BleuConfig, Chrf, ChrfConfig, ConfidenceInterval, CorpusMetric, MeanOverSystems, NgramIndex, Rouge,
@@ -231,8 +233,7 @@ impl Scorer<'_> {
         let scorer = &MeanOverSystems(scorer);
         let own = scorer.segments_of(self.hypotheses, self.references)?;
         let n_lines = own.len();
-        let mut total = own[0].clone();
-        own[1..].iter().for_each(|segment| total += segment);
+        let total = total_of(&own);
         let interval = match resamples {
             Some(0) => None,
             resamples => {
@@ -246,8 +247,7 @@ impl Scorer<'_> {
         let several = |scores: Vec<f64>| Some(scores).filter(|scores| scores.len() > 1);
         let compare = |other: &[Vec<&str>]| -> anyhow::Result<Compared> {
             let other = scorer.segments_of(other, self.references)?;
-            let mut other_total = other[0].clone();
-            other[1..].iter().for_each(|segment| other_total += segment);
+            let other_total = total_of(&other);
             let test = paired.unwrap_or(PairedTest::Bootstrap);
             let mut rng = Seed(seed).stream("paired");
             let (other, p_value) = match test {
@@ -317,4 +317,11 @@ fn smoothing(args: &Score) -> Result<Smoothing, BadRequest> {
             return Err(BadRequest("--smoothing-value is for --smoothing floor and add-k".to_owned()));
         }
     })
+}
+
+/// What the statistics of lines come to together.
+fn total_of<S: Clone + for<'a> AddAssign<&'a S>>(segments: &[S]) -> S {
+    let mut total = segments[0].clone();
+    segments[1..].iter().for_each(|segment| total += segment);
+    total
 }
