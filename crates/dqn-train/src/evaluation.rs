@@ -29,6 +29,9 @@ use crate::logs::BehaviorData;
 use crate::play::{FollowedPrior, Narrowing, NetworkPlayer, Player, ScriptedPlayer, View, play};
 use crate::stats::{Interval, bootstrap_mean, rank_correlation};
 
+/// Episodes that are played at a time: what the network remembers of more would no longer stay near the processor.
+const PLAYED_TOGETHER: usize = 128;
+
 /// What one policy did on the prompts of one split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
@@ -218,7 +221,10 @@ impl<'a> Evaluator<'a> {
     pub fn episodes(&mut self, player: &mut dyn Player) -> Result<Vec<Trajectory>, TrainError> {
         let mut environments = self.task.environments(self.n_episodes)?;
         let starts: Vec<Start> = (0..self.n_episodes).map(Start::Indexed).collect();
-        let mut episodes = play(&mut environments, &starts, player)?;
+        let mut episodes = Vec::with_capacity(starts.len());
+        for (environments, starts) in environments.chunks_mut(PLAYED_TOGETHER).zip(starts.chunks(PLAYED_TOGETHER)) {
+            episodes.extend(play(environments, starts, player)?);
+        }
         self.scores = environments.iter().filter_map(|environment| environment.score()).collect();
         self.judge(&mut episodes)?;
         Ok(episodes)
