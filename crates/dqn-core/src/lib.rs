@@ -5,6 +5,7 @@
 //! the network's answers, and the [`learner`] moves the parameters, now and then saying by its [`spread`] how the steps of
 //! a batch differ; [`target_network`] and [`schedule`] say how fast the slow parts follow. A [`network::QNetwork`] is known here only by its contract.
 
+pub mod arithmetic;
 pub mod batch;
 pub mod bootstrap;
 pub mod completion;

@@ -5,6 +5,7 @@ use rand::{Rng, RngExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::arithmetic::{LEAST, exp, highest, sum};
 use crate::schedule::{Progress, Schedule};
 
 /// How values and the policy that made the data are weighed against each other in a network that has both.
@@ -160,6 +161,10 @@ pub fn preferences(q: &[f32], log_prior: Option<&[f32]>, temperature: f64, out: 
 
 /// The allowed action of highest value, the first where several are equal.
 fn best(values: &[f32], mask: &ActionMask) -> ActionId {
+    if matches!(mask, ActionMask::All) {
+        let highest = highest(values);
+        return ActionId(values.iter().position(|&value| value == highest).unwrap_or(0) as u32);
+    }
     let mut best = None;
     for action in mask.iter(values.len()) {
         let value = values[action.index()];
@@ -170,23 +175,43 @@ fn best(values: &[f32], mask: &ActionMask) -> ActionId {
     best.map(|(action, _)| action).expect("a mask allows at least one action")
 }
 
-/// An allowed action drawn with probability proportional to `exp(log_weights)`, which is overwritten.
+/// Weights that are added up at a time: an action is looked for among those of one sum only.
+const BLOCK: usize = 64;
+
+/// An allowed action drawn with probability proportional to `exp(log_weights)`, which is overwritten; one less likely than
+/// the likeliest by `e^87` is never drawn.
 fn draw(log_weights: &mut [f32], mask: &ActionMask, rng: &mut impl Rng) -> ActionId {
-    let highest = log_weights[best(log_weights, mask).index()];
-    let mut total = 0.0_f64;
-    for (index, weight) in log_weights.iter_mut().enumerate() {
-        let allowed = mask.allows(ActionId(index as u32));
-        *weight = if allowed { (*weight - highest).exp() } else { 0.0 };
-        total += f64::from(*weight);
+    if !matches!(mask, ActionMask::All) {
+        for (index, weight) in log_weights.iter_mut().enumerate() {
+            if !mask.allows(ActionId(index as u32)) {
+                *weight = f32::NEG_INFINITY;
+            }
+        }
     }
+    let highest = highest(log_weights);
+    for weight in log_weights.iter_mut() {
+        let below = *weight - highest;
+        // This is built for any processor, not all of which have a product and sum in one instruction.
+        *weight = if below < LEAST { 0.0 } else { exp::<false>(below) };
+    }
+    let total: f64 = log_weights.chunks(BLOCK).map(sum).sum();
     let mut left = rng.random::<f64>() * total;
     let mut last = ActionId(0);
-    for (index, &weight) in log_weights.iter().enumerate() {
-        if weight > 0.0 {
-            last = ActionId(index as u32);
-            left -= f64::from(weight);
-            if left < 0.0 {
-                break;
+    for (index, block) in log_weights.chunks(BLOCK).enumerate() {
+        let together = sum(block);
+        if left >= together && together > 0.0 {
+            left -= together;
+            let within = block.iter().rposition(|&weight| weight > 0.0).unwrap_or(0);
+            last = ActionId((index * BLOCK + within) as u32);
+            continue;
+        }
+        for (within, &weight) in block.iter().enumerate() {
+            if weight > 0.0 {
+                last = ActionId((index * BLOCK + within) as u32);
+                left -= f64::from(weight);
+                if left < 0.0 {
+                    return last;
+                }
             }
         }
     }
@@ -242,6 +267,32 @@ mod tests {
         check(&frequencies(policy, &q, Some(&prior), &ActionMask::All), &[0.7 / 1.5, 0.4 / 1.5, 0.4 / 1.5]);
         let mode = Policy::BoltzmannMode { temperature: 1.0 };
         check(&frequencies(mode, &q, Some(&prior), &ActionMask::All), &[1.0, 0.0, 0.0]);
+    }
+
+    /// The first action at which the sum of the weights of the allowed ones passes a part of their sum, one by one.
+    fn drawn_one_by_one(log_weights: &[f32], mask: &ActionMask, part: f64) -> ActionId {
+        let weight = |action: ActionId| f64::from(log_weights[action.index()]).exp();
+        let total: f64 = mask.iter(log_weights.len()).map(weight).sum();
+        let mut sum = 0.0;
+        let passed = |&action: &ActionId| {
+            sum += weight(action);
+            sum > part * total
+        };
+        mask.iter(log_weights.len()).find(passed).unwrap()
+    }
+
+    #[test]
+    fn many_actions_are_drawn_as_one_by_one() {
+        let mut rng = Seed(8).stream("weights");
+        let weights: Vec<f32> = (0..333).map(|_| rng.random_range(-9.0..3.0)).collect();
+        let without: Vec<ActionId> = (60..260).map(ActionId).collect();
+        for mask in [ActionMask::All, ActionMask::all_but(333, &without)] {
+            let (mut rng, mut same) = (Seed(9).stream("draws"), Seed(9).stream("draws"));
+            for _ in 0..3_000 {
+                let found = draw(&mut weights.clone(), &mask, &mut rng);
+                assert_eq!(found, drawn_one_by_one(&weights, &mask, same.random()));
+            }
+        }
     }
 
     #[test]
