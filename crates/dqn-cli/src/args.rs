@@ -191,8 +191,9 @@ pub(crate) struct Eval {
     #[arg(long, value_name = "FILE", requires = "sweep")]
     pub(crate) figure: Option<PathBuf>,
     /// Print a JSON array on one line and nothing else on standard output, for each split {split, episode_return: {mean,
-    /// low, high}, policy_perplexity, reference_perplexity, bleu, distinct_2, taken_for_human, n_episodes, seed}; what a
-    /// task does not have is null
+    /// low, high}, policy_perplexity, reference_perplexity, bleu, distinct_2, taken_for_human, n_episodes, seed, policies};
+    /// what a task does not have is null. These are measures of the learned policy; policies are the rows of
+    /// eval/report.json with all measures of that one and of those it is compared with
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -50,7 +50,7 @@ impl Speed {
     }
 }
 
-/// What `eval --json` tells of a split.
+/// What `eval --json` tells of a split: measures of the first learned policy, and then all of every policy.
 #[derive(Debug, PartialEq, Serialize)]
 pub(crate) struct SplitResult {
     split: Split,
@@ -64,9 +64,10 @@ pub(crate) struct SplitResult {
     taken_for_human: Option<f64>,
     n_episodes: usize,
     seed: u64,
+    policies: Vec<Evaluation>,
 }
 
-/// The first learned policy on each split.
+/// The results on each split; `policy` is the first learned one.
 pub(crate) fn split_results(report: &Report, policy: &str) -> Vec<SplitResult> {
     let learned = report.rows.iter().filter(|row| row.policy == policy);
     learned
@@ -81,6 +82,7 @@ pub(crate) fn split_results(report: &Report, policy: &str) -> Vec<SplitResult> {
             taken_for_human: row.taken_for_human,
             n_episodes: row.n_episodes,
             seed: row.seed,
+            policies: report.rows.iter().filter(|other| other.split == row.split).cloned().collect(),
         })
         .collect()
 }
@@ -275,12 +277,16 @@ mod tests {
 
     #[test]
     fn json_has_one_object_for_each_split() {
-        let found = serde_json::to_value(split_results(&report(), "DQN sampled")).unwrap();
+        let report = report();
+        let found = serde_json::to_value(split_results(&report, "DQN sampled")).unwrap();
+        let [train, test] = [&report.rows[..2], &report.rows[2..]];
         let expected = serde_json::json!([
             {"split": "train", "episode_return": {"mean": 1.0, "low": 0.5, "high": 1.5}, "policy_perplexity": null,
-             "reference_perplexity": null, "bleu": null, "distinct_2": null, "taken_for_human": null, "n_episodes": 2, "seed": 0},
+             "reference_perplexity": null, "bleu": null, "distinct_2": null, "taken_for_human": null, "n_episodes": 2, "seed": 0,
+             "policies": train},
             {"split": "test", "episode_return": {"mean": 0.75, "low": 0.25, "high": 1.25}, "policy_perplexity": null,
-             "reference_perplexity": null, "bleu": null, "distinct_2": null, "taken_for_human": null, "n_episodes": 2, "seed": 0},
+             "reference_perplexity": null, "bleu": null, "distinct_2": null, "taken_for_human": null, "n_episodes": 2, "seed": 0,
+             "policies": test},
         ]);
         assert_eq!(found, expected);
     }

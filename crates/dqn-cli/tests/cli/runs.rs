@@ -13,11 +13,12 @@ fn keys(value: &Value) -> Vec<&str> {
     value.as_object().unwrap().keys().map(String::as_str).collect()
 }
 
-const SPLIT_KEYS: [&str; 9] = [
+const SPLIT_KEYS: [&str; 10] = [
     "bleu",
     "distinct_2",
     "episode_return",
     "n_episodes",
+    "policies",
     "policy_perplexity",
     "reference_perplexity",
     "seed",
@@ -108,6 +109,12 @@ fn eval_tells_one_object_for_each_split() {
         for key in ["policy_perplexity", "reference_perplexity", "bleu", "distinct_2"] {
             assert!(split[key].is_f64(), "{key} of {split}");
         }
+        let policies: Vec<&str> =
+            split["policies"].as_array().unwrap().iter().map(|row| row["policy"].as_str().unwrap()).collect();
+        assert!(
+            ["uniform random", "n-gram sampling", "DQN sampled"].iter().all(|name| policies.contains(name)),
+            "{policies:?}"
+        );
     }
     let again = dqn(trained(), &["eval", RUN, "--json", "--split", "test", "--split", "test"]).ends_with(DONE);
     let again: Vec<Value> = serde_json::from_str(&again.stdout).unwrap();
