@@ -1,7 +1,6 @@
 //! The one input of every learner: windows of trajectories, padded to a rectangle.
 
 use std::collections::BTreeSet;
-use std::ops::Range;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use dqn_mdp::{ActionId, ActionMask, SourceId, StateRef, TokenId};
@@ -309,9 +308,9 @@ pub fn fill_mask(allowed: &ActionMask, out: &mut [f32]) {
 }
 
 /// Of values in `n_rows` rows those of the rows `rows`.
-fn of_rows<T: Copy>(values: &[T], n_rows: usize, rows: &Range<usize>) -> Vec<T> {
+pub(crate) fn of_rows<T: Copy>(values: &[T], n_rows: usize, rows: impl IntoIterator<Item = usize>) -> Vec<T> {
     let width = values.len() / n_rows;
-    values[rows.start * width..rows.end * width].to_vec()
+    rows.into_iter().flat_map(|row| &values[row * width..][..width]).copied().collect()
 }
 
 /// A [`SequenceBatch`] on a device.
@@ -446,8 +445,8 @@ impl SequenceBatch {
     /// The groups of `sizes` windows from the window `first` on.
     fn part(&self, first: usize, sizes: Vec<usize>) -> Self {
         let rows = first..first + sizes.iter().sum::<usize>();
-        let int = |values: &[i64]| of_rows(values, self.n_windows, &rows);
-        let float = |values: &[f32]| of_rows(values, self.n_windows, &rows);
+        let int = |values: &[i64]| of_rows(values, self.n_windows, rows.clone());
+        let float = |values: &[f32]| of_rows(values, self.n_windows, rows.clone());
         Self {
             n_windows: rows.len(),
             tokens: int(&self.tokens),

@@ -196,26 +196,21 @@ fn draw(log_weights: &mut [f32], mask: &ActionMask, rng: &mut impl Rng) -> Actio
     }
     let total: f64 = log_weights.chunks(BLOCK).map(sum).sum();
     let mut left = rng.random::<f64>() * total;
-    let mut last = ActionId(0);
     for (index, block) in log_weights.chunks(BLOCK).enumerate() {
         let together = sum(block);
-        if left >= together && together > 0.0 {
+        if left >= together {
             left -= together;
-            let within = block.iter().rposition(|&weight| weight > 0.0).unwrap_or(0);
-            last = ActionId((index * BLOCK + within) as u32);
             continue;
         }
         for (within, &weight) in block.iter().enumerate() {
-            if weight > 0.0 {
-                last = ActionId((index * BLOCK + within) as u32);
-                left -= f64::from(weight);
-                if left < 0.0 {
-                    return last;
-                }
+            left -= f64::from(weight);
+            if left < 0.0 {
+                return ActionId((index * BLOCK + within) as u32);
             }
         }
     }
-    last
+    // Rounding has left a little over behind the last one.
+    ActionId(log_weights.iter().rposition(|&weight| weight > 0.0).unwrap_or(0) as u32)
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use std::ops::Range;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use dqn_mdp::{Source, SourceId, SourceKind, Sources};
 
+use crate::batch::of_rows;
+
 /// The sources of several texts on the host, padded on the right. What several texts are about is there once, so that it is
 /// read once.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,9 +90,9 @@ impl SourceBatch {
         };
         let lengths = found.iter().map(|&row| self.lengths[row]).collect();
         let values = match &self.values {
-            SourceValues::Tokens(values) => SourceValues::Tokens(of_rows(values, n_sources, &found)),
+            SourceValues::Tokens(values) => SourceValues::Tokens(of_rows(values, n_sources, found)),
             SourceValues::Frames(values, n_channels) => {
-                SourceValues::Frames(of_rows(values, n_sources, &found), *n_channels)
+                SourceValues::Frames(of_rows(values, n_sources, found), *n_channels)
             }
         };
         Self { values, lengths, rows }
@@ -116,12 +118,6 @@ impl SourceBatch {
         };
         SourceInput { values, lengths: numbers(self.lengths), rows: self.rows.map(numbers) }
     }
-}
-
-/// Of values in `n_rows` rows those of the rows `rows`.
-fn of_rows<T: Copy>(values: &[T], n_rows: usize, rows: &[usize]) -> Vec<T> {
-    let width = values.len() / n_rows;
-    rows.iter().flat_map(|row| &values[row * width..][..width]).copied().collect()
 }
 
 /// The different ones of `ids` in the order of their first place, and which of them each is, where they are fewer.

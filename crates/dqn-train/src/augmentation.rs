@@ -4,7 +4,8 @@ use dqn_audio::{Frames, SpecAugment};
 use dqn_core::{SourceBatch, SourceValues};
 use rand::Rng;
 
-/// Hides parts of the recordings of a batch, of each others, the same for all texts about one; sources of tokens stay as they are.
+/// Hides parts of the recordings of a batch, of each others, the same for all texts about one; sources of tokens stay as
+/// they are.
 pub(crate) fn hide_parts(batch: &mut SourceBatch, augment: &SpecAugment, rng: &mut impl Rng) {
     let SourceValues::Frames(values, n_channels) = &mut batch.values else { return };
     let n_channels = *n_channels;

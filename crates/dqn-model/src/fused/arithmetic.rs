@@ -1,8 +1,7 @@
 //! The functions of one number, written so that loops over them become vector instructions.
 //!
-//! As [`exp`] they have no branch and no call: polynomials and ratios whose
-//! absolute error against the standard library stays below 4e-7 (the tests measure it). They let `NaN` through, so that a
-//! run that diverges is still noticed.
+//! As [`exp`] they have no branch and no call: polynomials and ratios whose absolute error against the standard library
+//! stays below 4e-7 (the tests measure it). They let `NaN` through, so that a run that diverges is still noticed.
 
 use dqn_core::arithmetic::add_product;
 pub(super) use dqn_core::arithmetic::exp;
