@@ -1,8 +1,9 @@
-"""Draws and tabulates what steering earns and costs, over seeds:
+"""Tabulates over seeds what steering earns and costs, and draws such a table:
 
     dqn-cli eval RUN --split test --sweep beta=0,4,8,16 --best-of 2,4,8 --json > control-1.json      (a file for each run)
-    python3 docs/steering_curve.py control=control-1.json,control-2.json mc=mc-1.json > docs/tables/steering.svg
-    python3 docs/steering_curve.py --table control=control-1.json,control-2.json > table.md
+    dqn-cli eval RUN --split test --json > cloning-1.json                              (of a run that has no values)
+    python3 docs/steering_curve.py "KL control=control-1.json,control-2.json" "cloning=cloning-1.json" > table.md
+    python3 docs/steering_curve.py --figure docs/pretrained.md 1 > docs/tables/steering.svg          (the first table of the page)
 
 Means over the files of a method; of best-of-n, which is the same for all, over all files.
 """
@@ -24,6 +25,10 @@ def read(arguments):
         for file in files.split(","):
             with open(file) as rows:
                 rows = json.load(rows)
+            if "policies" in rows[0]:
+                rows = [row for row in rows[0]["policies"] if row["policy"] == "imitation sampled"]
+                methods.setdefault(name, []).append(rows)
+                continue
             methods.setdefault(name, []).append([row for row in rows if row["policy"].startswith("decoded")])
             best.append([row for row in rows if row["policy"].startswith("best of")])
     return methods | {"best of n texts": best}
@@ -66,8 +71,23 @@ def text(at, down, anchor, content):
     return f'<text x="{at:.1f}" y="{down:.1f}" text-anchor="{anchor}" fill="#333">{content}</text>'
 
 
+def drawn_table(page, number):
+    """For each method of a table of the page its points, as `table` has written them."""
+    with open(page) as page:
+        lines = page.read().splitlines()
+    starts = [index for index, line in enumerate(lines) if line.startswith("| method | setting |")]
+    methods = {}
+    for line in lines[starts[number - 1] + 2 :]:
+        if not line.startswith("|"):
+            break
+        name, _, value, nats = [cell.strip() for cell in line.strip("|").split("|")][:4]
+        methods.setdefault(name, []).append({"return": float(value.split()[0]), "nats": float(nats)})
+    return methods
+
+
 def figure(methods):
-    curves = {name: [point for point in means(runs) if point["nats"] <= MOST_NATS] for name, runs in methods.items()}
+    curves = {name: [point for point in points if point["nats"] <= MOST_NATS] for name, points in methods.items()}
+    curves = {name: points for name, points in curves.items() if points}
     highest = max(point["return"] for points in curves.values() for point in points) * 1.05
     x = lambda nats: LEFT + nats / MOST_NATS * (WIDTH - LEFT - RIGHT)
     y = lambda value: HEIGHT - BOTTOM - max(value, 0) / highest * (HEIGHT - TOP - BOTTOM)
@@ -96,5 +116,7 @@ def figure(methods):
 
 
 if __name__ == "__main__":
-    as_table = sys.argv[1] == "--table"
-    print((table if as_table else figure)(read(sys.argv[1 + as_table :])))
+    if sys.argv[1] == "--figure":
+        print(figure(drawn_table(sys.argv[2], int(sys.argv[3]))))
+    else:
+        print(table(read(sys.argv[1:])))

@@ -530,6 +530,9 @@ pub(crate) struct DataSample {
     /// Temperature in units of Q [default: the one that exploration ended with]
     #[arg(long, value_name = "X", value_parser = temperature)]
     pub(crate) temperature: Option<f64>,
+    /// Write token ids with what each of them earned, in place of texts with what they earned altogether
+    #[arg(long)]
+    pub(crate) token_ids: bool,
     /// Seed of the draws
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,

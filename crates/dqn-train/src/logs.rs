@@ -7,7 +7,8 @@ use std::path::Path;
 use dqn_core::{Progress, QNetwork};
 use dqn_env::game::{Game, GamePlayer, RecordedEpisode, record};
 use dqn_env::log::{
-    LogReader, LogTranslator, LoggedEpisode, LoggedOutcome, LoggedTriple, LoggedTurn, LoggedTurns, OnFault,
+    LogReader, LogTranslator, LoggedEpisode, LoggedOutcome, LoggedTokens, LoggedTriple, LoggedTurn, LoggedTurns,
+    OnFault,
 };
 use dqn_mdp::{ActionTable, Outcome, Seed, Start, Trajectory};
 use dqn_model::TextQNetwork;
@@ -213,16 +214,19 @@ pub struct SampleRequest {
     pub temperature: Option<f64>,
     /// Seed of the draws.
     pub seed: u64,
+    /// Token ids with the reward of each in place of texts with the sum of their rewards.
+    pub as_token_ids: bool,
 }
 
 /// Texts that are written at a time.
 const BATCH: usize = 128;
 
 /// Lets `network` write from the prompts or about the sources of the training part, and hands out each text with its start
-/// and the sum of its rewards. Returns how many have no shape in a log: those about a source that were cut at the limit.
+/// and its rewards. Returns how many have no shape in a log: those about a source that were cut at the limit.
 ///
 /// # Errors
-/// [`TrainError::NotOffered`] for a task that is no free writing, and what an environment, a reward and `take` refuse.
+/// [`TrainError::NotOffered`] for a task that is no free writing, for token ids of texts about sources, and what an environment,
+/// a reward and `take` refuse.
 pub fn sample_texts(
     experiment: &Experiment,
     network: &TextQNetwork,
@@ -235,6 +239,12 @@ pub fn sample_texts(
         return Err(TrainError::NotOffered {
             what: "a log of texts".to_owned(),
             why: "only tasks of free writing begin with prompts or sources; games have data generate".to_owned(),
+        });
+    }
+    if request.as_token_ids && experiment.sourced().is_some() {
+        return Err(TrainError::NotOffered {
+            what: "a log of token ids".to_owned(),
+            why: "texts about sources are logged with what they are about, which only prompts can name".to_owned(),
         });
     }
     let mut reward = experiment.reward(&task)?;
@@ -255,7 +265,11 @@ pub fn sample_texts(
             reward.judge(&mut episodes)?;
         }
         for episode in &episodes {
-            match logged_text(experiment, episode) {
+            let logged = match request.as_token_ids {
+                true => Some(LoggedTokens::from(episode).into()),
+                false => logged_text(experiment, episode),
+            };
+            match logged {
                 Some(text) => take(text)?,
                 None => n_left_out += 1,
             }

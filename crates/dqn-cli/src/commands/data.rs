@@ -59,6 +59,7 @@ fn sample(args: &DataSample, console: Console) -> anyhow::Result<()> {
         n_starts: args.n_starts,
         temperature: args.temperature,
         seed: args.seed,
+        as_token_ids: args.token_ids,
     };
     let mut writer = None;
     let mut total = 0.0;

@@ -166,6 +166,8 @@ fn values_are_learned_from_logged_hypotheses_with_scores() {
             && lines.iter().any(|line| reward(line) < 0.8)
     );
     dqn(here, &sample).must_be_refused(&["exists already"]);
+    let as_ids = ["data", "sample", "mle", "--token-ids", "--output", "ids.jsonl"];
+    dqn(here, &as_ids).must_be_refused(&["a log of token ids", "only prompts can name"]);
 
     fs::write(here.join("offline.toml"), FROM_HYPOTHESES).unwrap();
     dqn(here, &["data", "check", "hypotheses.jsonl", "--config", "offline.toml"]).ends_with(DONE);

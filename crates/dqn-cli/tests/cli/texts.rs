@@ -105,3 +105,35 @@ fn language_models_that_cannot_be_made_or_read_are_refused() {
     fs::remove_file(folder.path().join("m.tokenizer.json")).unwrap();
     dqn(folder.path(), &measure).must_be_refused(&["m.tokenizer.json"]);
 }
+
+#[test]
+fn texts_are_logged_whole_or_as_tokens_with_what_each_of_them_earned() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let config = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/smoke/prose-words.toml");
+    let config = config.to_str().unwrap();
+    let train = ["train", "--config", config, "--set", "training.stop_after={ updates = 1 }", "--run-dir", "run"];
+    dqn(here, &train).ends_with(DONE);
+    let episodes = |file: &str, more: &[&str]| -> Vec<Value> {
+        let sample = ["data", "sample", "run", "--n-starts", "20", "--n-texts", "2", "--output", file];
+        dqn(here, &[&sample, more].concat()).ends_with(DONE);
+        let checked = dqn(here, &["data", "check", file, "--config", config]).ends_with(DONE);
+        assert!(checked.stdout.contains("40 episodes, all of the task"), "{}", checked.stdout);
+        let log = fs::read_to_string(here.join(file)).unwrap();
+        log.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let (texts, tokens) = (episodes("texts.jsonl", &[]), episodes("tokens.jsonl", &["--token-ids"]));
+    let earned = |episode: &Value| -> Vec<f64> {
+        let rewards = episode.get("rewards").and_then(Value::as_array);
+        let reward = |value: &Value| value.as_f64().unwrap();
+        rewards.map_or_else(|| vec![reward(&episode["reward"])], |rewards| rewards.iter().map(reward).collect())
+    };
+    for (text, tokens) in texts.iter().zip(&tokens) {
+        let (whole, each) = (earned(text), earned(tokens));
+        assert!((whole[0] - each.iter().sum::<f64>()).abs() < 1e-5, "{text} and {tokens}");
+        assert_eq!((whole.len(), tokens["tokens"][0].as_u64()), (1, Some(2)), "{text} and {tokens}");
+        assert_eq!(tokens["is_action"].as_array().unwrap().iter().filter(|flag| **flag == true).count(), each.len());
+    }
+    let is_on_the_way = |episode: &Value| earned(episode).split_last().unwrap().1.iter().any(|&reward| reward != 0.0);
+    assert!(tokens.iter().all(is_on_the_way), "what the words earn is not kept");
+}

@@ -52,6 +52,25 @@ struct Draft<'a> {
     steps: Vec<(ActionId, Step)>,
 }
 
+/// A text that the policy wrote after what it was shown at the beginning, as token ids: what [`LogTranslator`] reads the same
+/// trajectory from, but for the actions that its states allowed. The reward of an action is that of its last token.
+impl From<&Trajectory> for LoggedTokens {
+    fn from(episode: &Trajectory) -> Self {
+        let (n_tokens, n_shown) = (episode.tokens.len(), episode.n_start_tokens);
+        let mut rewards = vec![0.0; n_tokens - n_shown];
+        let ends = episode.decisions.iter().skip(1).map(|&place| place as usize).chain([n_tokens - 1]);
+        for (end, &reward) in ends.zip(&episode.rewards) {
+            rewards[end - n_shown] = reward;
+        }
+        let outcome = match episode.outcome {
+            Outcome::Terminated => LoggedOutcome::Terminated,
+            Outcome::Truncated | Outcome::Continues => LoggedOutcome::Truncated,
+        };
+        let is_action = (0..n_tokens).map(|place| place >= n_shown).collect();
+        Self { id: None, tokens: episode.tokens.clone(), is_action, rewards, outcome }
+    }
+}
+
 impl<'a> LogTranslator<'a> {
     /// A translator into the tokens of `tokenizer` and the actions of `actions`.
     pub fn new(tokenizer: &'a dyn Tokenizer, actions: &'a ActionTable) -> Self {
@@ -438,6 +457,23 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_logged_as_token_ids_is_read_as_it_was(
+            shown in "[a-e]{0,4}",
+            written in "[a-e]{1,9}",
+            rewards in proptest::collection::vec(-100_i32..100, 9),
+        ) {
+            let letters = letters();
+            let table = ActionTable::of_vocab(letters.vocab()).with(vec![ids(&[4, 5]), ids(&[5, 6]), ids(&[8, 8, 8])]);
+            let translator = LogTranslator::new(&letters, &table);
+            let texts: &[(&str, bool)] = &[(&shown, false), (&written, true)];
+            let texts = if shown.is_empty() { &texts[1..] } else { texts };
+            let mut episode = translator.trajectory(&turns(texts, &[0.0])).unwrap();
+            episode.rewards = rewards[..episode.len()].iter().map(|&reward| reward as f32).collect();
+            let logged = LoggedEpisode::from(LoggedTokens::from(&episode));
+            prop_assert_eq!(translator.trajectory(&logged).unwrap(), episode);
+        }
+
         #[test]
         fn text_and_rewards_survive(
             texts in proptest::collection::vec(("[a-e]{1,6}", any::<bool>(), -100_i32..100), 1..12),
