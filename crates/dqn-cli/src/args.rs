@@ -176,6 +176,9 @@ pub(crate) struct Eval {
     /// experiment does not divide its text
     #[arg(long, value_name = "SPLIT")]
     pub(crate) split: Vec<EvalSplit>,
+    /// Seed of the texts that are drawn and of the starts of games [default: evaluation.seed of the experiment]
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
     /// Evaluate once for each value of a setting of the decoding, for example `beta=1,4,16`: beta, top_k or temperature.
     /// For runs that learn the policy of their data
     #[arg(long, value_name = "KEY=A,B,...", value_parser = sweep)]

@@ -20,7 +20,10 @@ use crate::summary::{self, RunReport};
 use crate::table;
 
 pub(crate) fn run(args: &Eval, console: Console) -> anyhow::Result<()> {
-    let SavedRun { experiment, device, network, progress } = SavedRun::open(&args.run)?;
+    let SavedRun { mut experiment, device, network, progress } = SavedRun::open(&args.run)?;
+    if let Some(seed) = args.seed {
+        experiment.config.evaluation.seed = seed;
+    }
     let splits = match args.split.is_empty() {
         true => report::reported(&experiment).to_vec(),
         false => {

@@ -120,6 +120,13 @@ fn eval_tells_one_object_for_each_split() {
     let again: Vec<Value> = serde_json::from_str(&again.stdout).unwrap();
     assert_eq!(again.len(), 1);
     assert_eq!(again[0]["episode_return"], splits[2]["episode_return"]);
+    let of_seed = |seed: &str| -> Value {
+        let arguments = ["eval", RUN, "--json", "--split", "test", "--seed", seed];
+        serde_json::from_str::<Value>(&dqn(trained(), &arguments).ends_with(DONE).stdout).unwrap()[0].clone()
+    };
+    let own = splits[2]["seed"].to_string();
+    assert_eq!(of_seed(&own), splits[2]);
+    assert_ne!(of_seed("77")["episode_return"], splits[2]["episode_return"]);
 }
 
 #[test]
