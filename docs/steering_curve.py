@@ -5,7 +5,8 @@
     python3 docs/steering_curve.py "KL control=control-1.json,control-2.json" "cloning=cloning-1.json" > table.md
     python3 docs/steering_curve.py --figure docs/pretrained.md 1 > docs/tables/steering.svg          (the first table of the page)
 
-Means over the files of a method; of best-of-n, which is the same for all, over all files.
+Means over the runs of a method; of best-of-n, which is the same for all, over all runs. A run may have several files, with
+a plus between them: what `eval --seed` drew.
 """
 
 import json
@@ -15,55 +16,57 @@ import sys
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 360, 56, 16, 16, 44
 COLOURS = ("#0072b2", "#009e73", "#b4478a", "#c48a00", "#6b57b5", "#77808a", "#d55e00")
 MOST_NATS = 8
+MEASURES = ("divergence", "seconds", "distinct_2")
+
+
+def rows_of(file):
+    """What one evaluation says of each setting: its name, return, divergence, seconds and distinct bigrams."""
+    with open(file) as rows:
+        rows = json.load(rows)
+    if "policies" in rows[0]:
+        rows = [row for row in rows[0]["policies"] if row["policy"] == "imitation sampled"]
+    plain = lambda row: {"policy": row["policy"], "return": row["episode_return"]["mean"]}
+    return [plain(row) | {key: row.get(key) for key in MEASURES} for row in rows]
+
+
+def mean_row(rows):
+    """The means of rows of one setting; nothing where a measure is missing."""
+    of = lambda key: None if any(row[key] is None for row in rows) else statistics.mean(row[key] for row in rows)
+    return {"policy": rows[0]["policy"]} | {key: of(key) for key in ("return", *MEASURES)}
 
 
 def read(arguments):
-    """For each method the rows of its files, and those of best-of-n of all files."""
+    """For each method the rows of its runs, and those of best-of-n of all runs."""
     methods, best = {}, []
     for argument in arguments:
-        name, files = argument.split("=", 1)
-        for file in files.split(","):
-            with open(file) as rows:
-                rows = json.load(rows)
-            if "policies" in rows[0]:
-                rows = [row for row in rows[0]["policies"] if row["policy"] == "imitation sampled"]
-                methods.setdefault(name, []).append(rows)
-                continue
-            methods.setdefault(name, []).append([row for row in rows if row["policy"].startswith("decoded")])
+        name, runs = argument.split("=", 1)
+        for run in runs.split(","):
+            rows = [mean_row(draws) for draws in zip(*map(rows_of, run.split("+")))]
+            methods.setdefault(name, []).append([row for row in rows if not row["policy"].startswith("best of")])
             best.append([row for row in rows if row["policy"].startswith("best of")])
-    return methods | {"best of n texts": best}
+    return methods | {"best of n texts": [rows for rows in best if rows]}
 
 
 def means(runs):
-    """For each setting its name, and over the runs the means of divergence, return, seconds and distinct bigrams."""
+    """For each setting its name and the means over the runs, and between which returns they lie."""
     points = []
     for rows in zip(*runs):
-        mean = lambda of: statistics.mean(of(row) for row in rows)
-        returns = [row["episode_return"]["mean"] for row in rows]
-        points.append(
-            {
-                "name": rows[0]["policy"].removeprefix("decoded, ").removesuffix(", temperature 1"),
-                "nats": mean(lambda row: row["divergence"]),
-                "return": statistics.mean(returns),
-                "range": (min(returns), max(returns)),
-                "seconds": mean(lambda row: row["seconds"]),
-                "distinct": mean(lambda row: row["distinct_2"]),
-            }
-        )
+        returns = [row["return"] for row in rows]
+        name = rows[0]["policy"].removeprefix("decoded, ").removesuffix(", temperature 1").removeprefix("imitation ")
+        points.append(mean_row(rows) | {"name": name, "range": (min(returns), max(returns))})
     return points
 
 
 def table(methods):
     lines = ["| method | setting | mean return (least to most of the seeds) | KL, nats a text | seconds | distinct bigrams |"]
     lines.append("|---|---|---:|---:|---:|---:|")
+    cell = lambda value, digits: "" if value is None else f"{value:.{digits}f}"
     for name, runs in methods.items():
         for point in means(runs):
             low, high = point["range"]
             spread = f" ({low:.3f} to {high:.3f})" if len(runs) > 1 else ""
-            lines.append(
-                f"| {name} | {point['name']} | {point['return']:.3f}{spread} | {point['nats']:.2f} | {point['seconds']:.2f}"
-                f" | {point['distinct']:.3f} |"
-            )
+            measures = f"{cell(point['divergence'], 2)} | {cell(point['seconds'], 2)} | {cell(point['distinct_2'], 3)}"
+            lines.append(f"| {name} | {point['name']} | {point['return']:.3f}{spread} | {measures} |")
     return "\n".join(lines)
 
 
@@ -81,12 +84,12 @@ def drawn_table(page, number):
         if not line.startswith("|"):
             break
         name, _, value, nats = [cell.strip() for cell in line.strip("|").split("|")][:4]
-        methods.setdefault(name, []).append({"return": float(value.split()[0]), "nats": float(nats)})
+        methods.setdefault(name, []).append({"return": float(value.split()[0]), "nats": float(nats) if nats else None})
     return methods
 
 
 def figure(methods):
-    curves = {name: [point for point in points if point["nats"] <= MOST_NATS] for name, points in methods.items()}
+    curves = {name: [point for point in points if point["nats"] is not None and point["nats"] <= MOST_NATS] for name, points in methods.items()}
     curves = {name: points for name, points in curves.items() if points}
     highest = max(point["return"] for points in curves.values() for point in points) * 1.05
     x = lambda nats: LEFT + nats / MOST_NATS * (WIDTH - LEFT - RIGHT)
