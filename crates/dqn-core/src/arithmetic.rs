@@ -11,7 +11,7 @@ pub fn add_product<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FUSED { a.mul_add(b, c) } else { a * b + c }
 }
 
-/// `e^x`; 0 below [`LEAST`], and arguments beyond 88 count as 88. `FUSED` says whether a product and a sum are one instruction.
+/// `e^x`; 0 below -80, and arguments beyond 88 count as 88. `FUSED` says whether a product and a sum are one instruction.
 ///
 /// The argument is split into `k ln 2 + r` with `|r| <= ln 2 / 2`; a polynomial gives `e^r`, the exponent bits `2^k`.
 /// Source: the coefficients are those of Cephes' `expf` (Moshier 1992).
