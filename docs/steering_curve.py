@@ -75,7 +75,7 @@ def text(at, down, anchor, content):
 
 
 def drawn_table(page, number):
-    """For each method of a table of the page its points, as `table` has written them."""
+    """For each method of a table of the page, as `table` has written it, its points that the figure has room for."""
     with open(page) as page:
         lines = page.read().splitlines()
     starts = [index for index, line in enumerate(lines) if line.startswith("| method | setting |")]
@@ -84,13 +84,12 @@ def drawn_table(page, number):
         if not line.startswith("|"):
             break
         name, _, value, nats = [cell.strip() for cell in line.strip("|").split("|")][:4]
-        methods.setdefault(name, []).append({"return": float(value.split()[0]), "nats": float(nats) if nats else None})
+        if nats and float(nats) <= MOST_NATS:
+            methods.setdefault(name, []).append({"return": float(value.split()[0]), "nats": float(nats)})
     return methods
 
 
-def figure(methods):
-    curves = {name: [point for point in points if point["nats"] is not None and point["nats"] <= MOST_NATS] for name, points in methods.items()}
-    curves = {name: points for name, points in curves.items() if points}
+def figure(curves):
     highest = max(point["return"] for points in curves.values() for point in points) * 1.05
     x = lambda nats: LEFT + nats / MOST_NATS * (WIDTH - LEFT - RIGHT)
     y = lambda value: HEIGHT - BOTTOM - max(value, 0) / highest * (HEIGHT - TOP - BOTTOM)

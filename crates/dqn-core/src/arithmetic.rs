@@ -36,7 +36,7 @@ pub fn exp<const FUSED: bool>(x: f32) -> f32 {
 /// The argument below which [`exp`] is 0. What is left above it, 1.8e-35, is a normal number also when it is divided by the sum of
 /// thousands: products with smaller ones than the normal take some processors a hundred times as long, and a masked place
 /// of an attention has one in each.
-pub(crate) const LEAST: f32 = -80.0;
+const LEAST: f32 = -80.0;
 
 /// Numbers treated side by side.
 const LANES: usize = 8;

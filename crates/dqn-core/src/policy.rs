@@ -5,7 +5,7 @@ use rand::{Rng, RngExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::arithmetic::{LEAST, exp, highest, sum};
+use crate::arithmetic::{exp, highest, sum};
 use crate::schedule::{Progress, Schedule};
 
 /// How values and the policy that made the data are weighed against each other in a network that has both.
@@ -190,9 +190,8 @@ fn draw(log_weights: &mut [f32], mask: &ActionMask, rng: &mut impl Rng) -> Actio
     }
     let highest = highest(log_weights);
     for weight in log_weights.iter_mut() {
-        let below = *weight - highest;
         // This is built for any processor, not all of which have a product and sum in one instruction.
-        *weight = if below < LEAST { 0.0 } else { exp::<false>(below) };
+        *weight = exp::<false>(*weight - highest);
     }
     let total: f64 = log_weights.chunks(BLOCK).map(sum).sum();
     let mut left = rng.random::<f64>() * total;

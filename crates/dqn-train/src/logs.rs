@@ -167,11 +167,7 @@ pub fn play_scripted(
 /// A recorded episode as a log has it.
 fn logged(recorded: RecordedEpisode) -> LoggedEpisode {
     let turns = recorded.turns.into_iter().map(|(text, is_action)| LoggedTurn { text, is_action }).collect();
-    let outcome = match recorded.outcome {
-        Outcome::Truncated => LoggedOutcome::Truncated,
-        Outcome::Terminated | Outcome::Continues => LoggedOutcome::Terminated,
-    };
-    LoggedTurns { id: None, turns, rewards: recorded.rewards, outcome }.into()
+    LoggedTurns { id: None, turns, rewards: recorded.rewards, outcome: recorded.outcome.into() }.into()
 }
 
 /// The episodes of a scripted player, as the task has them.

@@ -103,6 +103,16 @@ impl From<LoggedOutcome> for Outcome {
     }
 }
 
+/// What a log says of an episode that is over; one that goes on was cut where the log ends.
+impl From<Outcome> for LoggedOutcome {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Terminated => LoggedOutcome::Terminated,
+            Outcome::Truncated | Outcome::Continues => LoggedOutcome::Truncated,
+        }
+    }
+}
+
 impl From<LoggedTurns> for LoggedEpisode {
     fn from(episode: LoggedTurns) -> Self {
         Self::Turns(episode)

@@ -62,12 +62,8 @@ impl From<&Trajectory> for LoggedTokens {
         for (end, &reward) in ends.zip(&episode.rewards) {
             rewards[end - n_shown] = reward;
         }
-        let outcome = match episode.outcome {
-            Outcome::Terminated => LoggedOutcome::Terminated,
-            Outcome::Truncated | Outcome::Continues => LoggedOutcome::Truncated,
-        };
         let is_action = (0..n_tokens).map(|place| place >= n_shown).collect();
-        Self { id: None, tokens: episode.tokens.clone(), is_action, rewards, outcome }
+        Self { id: None, tokens: episode.tokens.clone(), is_action, rewards, outcome: episode.outcome.into() }
     }
 }
 
