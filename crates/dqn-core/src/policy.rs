@@ -90,7 +90,8 @@ pub enum Exploration {
     Boltzmann {
         /// Temperature in units of Q, above 0. Under the bootstrap `kl` it should equal that temperature.
         temperature: Schedule,
-        /// Weigh the prior, where there is one. Under the bootstrap `soft`, which knows none, say false.
+        /// Weigh the prior, where there is one. Under the bootstrap `soft`, which knows none, and where a whole policy is learned
+        /// (`imitation`, `optimal_completion`), say false.
         #[serde(default = "weighs_prior")]
         from_prior: bool,
     },

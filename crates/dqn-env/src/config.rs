@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::deep_sea::deep_sea;
 use crate::game::{Game, MazeConfig, NavigationConfig, Play, RandomWalkConfig, WordSource, WordleConfig};
 use crate::log::OnFault;
-use crate::{CopyString, EnvError, Memory, ProbeName, SpeechConfig, Tabular, TabularName, TranslationConfig};
+use crate::{CopyString, EnvError, Limit, Memory, ProbeName, SpeechConfig, Tabular, TabularName, TranslationConfig};
 
 /// The task a policy learns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -23,8 +23,7 @@ pub enum EnvironmentConfig {
         #[serde(default)]
         n_prompt_tokens: usize,
     },
-    /// Write freely after a prompt, up to `<eos>` (which terminates) or to a limit (which truncates). The reward comes
-    /// from the reward terms.
+    /// Write freely after a prompt, up to `<eos>` (which terminates) or to a limit. The reward comes from the reward terms.
     Generation {
         /// Tokens at the beginning of each text of the corpus that are given as the prompt; 0 leaves the prompt empty.
         /// Default 2, as in the probe on Chinese verse that the default experiment goes back to.
@@ -44,6 +43,9 @@ pub enum EnvironmentConfig {
         /// Default 0: a text may end at once.
         #[serde(default)]
         min_tokens: usize,
+        /// What it means for a text to reach `max_tokens`.
+        #[serde(default)]
+        limit: Limit,
     },
     /// One of five tiny tasks that each show one fault of a learner.
     Probe {
@@ -272,7 +274,8 @@ mod tests {
                 n_prompt_tokens: 2,
                 n_prompt_lines: None,
                 max_tokens: 16,
-                min_tokens: 3
+                min_tokens: 3,
+                limit: Limit::Truncates
             })
         );
         assert_eq!(

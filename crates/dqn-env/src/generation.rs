@@ -4,13 +4,26 @@ use std::sync::Arc;
 
 use dqn_mdp::{ActionMask, Environment, MdpError, Outcome, Prompt, Start, State, Step};
 use dqn_text::{ActionId, ActionTable, Special, TokenId};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::{EnvError, start};
+
+/// What it means for a text to reach its limit (Pardo et al. 2018).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Limit {
+    /// The text is cut short: it would have gone on, and what would have come still counts in the values of its states.
+    #[default]
+    Truncates,
+    /// The limit is part of the task: nothing comes after it, and what is to be earned must be earned before.
+    Terminates,
+}
 
 /// The task of going on from a prompt.
 ///
 /// The environment itself rewards nothing: reward terms judge the finished texts. `<eos>` terminates an episode; the
-/// limit truncates it. All lengths count the tokens after `<bos>`, those of the prompt and `<eos>` included.
+/// limit truncates it, or terminates it as well ([`Generation::with_limit`]). All lengths count the tokens after `<bos>`, those of the prompt and `<eos>` included.
 ///
 /// An action that would pass the limit is not allowed; only where every action would, all are, and the one taken is cut
 /// at the limit. So a table that can write single tokens always fills a text exactly.
@@ -20,6 +33,7 @@ pub struct Generation {
     actions: Arc<ActionTable>,
     max_tokens: usize,
     min_tokens: usize,
+    limit: Limit,
     /// What a text allows that still takes one token, two, and so on up to the longest action: before `min_tokens` and
     /// after. Masks are shared by all states they fit.
     allowed: Arc<[Vec<ActionMask>; 2]>,
@@ -47,7 +61,12 @@ impl Generation {
             }
         }
         let allowed = Arc::new([Vec::new(), fitting(&actions, false)]);
-        Ok(Self { prompts, actions, max_tokens, min_tokens: 0, allowed, n_tokens: None })
+        Ok(Self { prompts, actions, max_tokens, min_tokens: 0, limit: Limit::Truncates, allowed, n_tokens: None })
+    }
+
+    /// The same task, where reaching `max_tokens` means this.
+    pub fn with_limit(self, limit: Limit) -> Self {
+        Self { limit, ..self }
     }
 
     /// The same task in which `<eos>` is not allowed before the text has `min_tokens` tokens.
@@ -117,8 +136,11 @@ impl Environment for Generation {
         let n_tokens = n_tokens + observed.len();
         let outcome = match end {
             Some(_) => Outcome::Terminated,
-            None if n_tokens >= self.max_tokens => Outcome::Truncated,
-            None => Outcome::Continues,
+            None if n_tokens < self.max_tokens => Outcome::Continues,
+            None => match self.limit {
+                Limit::Truncates => Outcome::Truncated,
+                Limit::Terminates => Outcome::Terminated,
+            },
         };
         self.n_tokens = (!outcome.is_end()).then_some(n_tokens);
         Ok(Step { reward: 0.0, observed, outcome })
@@ -172,6 +194,8 @@ mod tests {
         let cut = play(&mut free, Start::Indexed(0), &[2, 1]);
         assert_eq!((cut.tokens, cut.outcome), (ids(&[2, 4, 5, 5, 4]), Outcome::Truncated));
         assert!(matches!(free.step(ActionId(0)), Err(MdpError::EpisodeOver { .. })));
+        let full = play(&mut free.clone().with_limit(Limit::Terminates), Start::Indexed(0), &[2, 1]);
+        assert_eq!((full.tokens, full.outcome), (ids(&[2, 4, 5, 5, 4]), Outcome::Terminated));
         let from_nothing = play(&mut free, Start::Indexed(1), &[1, 1, 1]);
         assert_eq!((from_nothing.tokens, from_nothing.outcome), (ids(&[2, 4, 4, 4]), Outcome::Continues));
         assert_eq!(from_nothing.rewards, [0.0; 3]);

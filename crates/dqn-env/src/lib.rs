@@ -30,7 +30,7 @@ pub use config::{EnvironmentConfig, PlayedGame, SelfContained};
 pub use copy::CopyString;
 pub use deep_sea::deep_sea;
 pub use error::EnvError;
-pub use generation::Generation;
+pub use generation::{Generation, Limit};
 pub use memory::Memory;
 pub use next_token::NextToken;
 pub use probe::ProbeName;

@@ -109,7 +109,7 @@ impl NetworkConfig {
     /// The policy of the data is then that model's own.
     ///
     /// # Panics
-    /// When the torso is a pretrained model and `base` is none.
+    /// When the torso is a pretrained model and `base` is none, or shows other states than the torso names.
     pub fn init_on(
         &self,
         base: Option<&Arc<PretrainedBase>>,

@@ -9,27 +9,38 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::activation::log_softmax;
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData, Tolerance};
 use dqn_core::optimizer::OptimizerConfig;
 use dqn_core::{Companions, Decoding, InputShape, QNetwork, Schedule, SequenceInput, StepInput, learner};
 use dqn_mdp::{ActionTable, Seed, TokenId};
-use dqn_model::pretrained::{CausalLm, LoraConfig, PretrainedBase, PretrainedConfig};
+use dqn_model::pretrained::{CausalLm, HiddenStates, LoraConfig, PretrainedBase, PretrainedConfig};
 use dqn_model::{HeadConfig, NetworkConfig, TextQNetwork, TorsoConfig};
 
 const MODELS: [&str; 3] = ["llama", "gpt2", "qwen2-sharded"];
+const STATES: [HiddenStates; 2] = [HiddenStates::Last, HiddenStates::All];
 const N_TOKENS: usize = 20;
 /// Rows are texts of this vocabulary, whose token `i` is `MAP[i]` of the model.
 const MAP: [u32; N_TOKENS] = [2, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18];
 
-fn base(model: &str) -> Arc<PretrainedBase> {
+fn load(model: &str, device: &Device) -> CausalLm {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/pretrained").join(model);
-    let lm = CausalLm::load(&folder, &Device::flex()).unwrap();
-    Arc::new(PretrainedBase::new(lm, MAP.map(TokenId).to_vec()).unwrap())
+    CausalLm::load(&folder, device).unwrap()
+}
+
+fn base(model: &str, states: HiddenStates) -> Arc<PretrainedBase> {
+    let lm = load(model, &Device::flex());
+    Arc::new(PretrainedBase::new(lm, MAP.map(TokenId).to_vec()).unwrap().showing(states))
+}
+
+/// Every model with every choice of its states.
+fn bases() -> impl Iterator<Item = (String, Arc<PretrainedBase>)> {
+    let pairs = MODELS.into_iter().flat_map(|model| STATES.map(|states| (model, states)));
+    pairs.map(|(model, states)| (format!("{model} {states:?}"), base(model, states)))
 }
 
 fn trained(trained_blocks: usize, rank: Option<usize>) -> PretrainedConfig {
     let lora = rank.map(|rank| LoraConfig { rank, alpha: 4.0 });
-    PretrainedConfig { folder: PathBuf::new(), trained_blocks, lora, kept_megabytes: 0 }
+    PretrainedConfig { folder: PathBuf::new(), trained_blocks, lora, states: HiddenStates::Last, kept_megabytes: 0 }
 }
 
 fn kinds() -> [PretrainedConfig; 4] {
@@ -37,6 +48,7 @@ fn kinds() -> [PretrainedConfig; 4] {
 }
 
 fn network(base: &Arc<PretrainedBase>, torso: PretrainedConfig, head: HeadConfig, device: &Device) -> TextQNetwork {
+    let torso = PretrainedConfig { states: base.states(), ..torso };
     let head_hidden = (!matches!(head, HeadConfig::LanguageModel {})).then_some(7);
     let config = NetworkConfig { torso: TorsoConfig::Pretrained(torso), head, head_hidden, ..NetworkConfig::default() };
     let shape = InputShape { n_tokens: N_TOKENS, n_positions: 1, source: None };
@@ -93,8 +105,8 @@ fn moved(network: TextQNetwork) -> (TextQNetwork, usize) {
 #[test]
 fn what_a_frozen_model_kept_is_bit_for_bit_what_it_reads() {
     let device = Device::flex();
-    for model in MODELS {
-        let keeping = Arc::new(Arc::into_inner(base(model)).unwrap().keeping(1_000_000).unwrap());
+    for (model, states) in MODELS.into_iter().flat_map(|model| STATES.map(|states| (model, states))) {
+        let keeping = Arc::new(Arc::into_inner(base(model, states)).unwrap().keeping(1_000_000).unwrap());
         let features = |base: &Arc<PretrainedBase>, decisions: Vec<Vec<i64>>| {
             let network = network(base, trained(0, None), heads()[0], &device);
             let features = network.features(&input(&texts(), &decisions, &device));
@@ -102,7 +114,7 @@ fn what_a_frozen_model_kept_is_bit_for_bit_what_it_reads() {
         };
         // Another question about the same texts, so that the second answer is not the last one.
         for decisions in [vec![vec![1, 2, 5]; 3], vec![vec![0, 5]; 3], vec![vec![1, 2, 5]; 3]] {
-            assert_eq!(features(&keeping, decisions.clone()), features(&base(model), decisions), "{model}");
+            assert_eq!(features(&keeping, decisions.clone()), features(&base(model, states), decisions), "{model}");
         }
     }
 }
@@ -111,8 +123,7 @@ fn what_a_frozen_model_kept_is_bit_for_bit_what_it_reads() {
 fn token_by_token_equals_the_whole_text_also_after_learning() {
     let device = Device::flex();
     let all: Vec<Vec<i64>> = vec![(0..6).collect(); 3];
-    for model in MODELS {
-        let base = base(model);
+    for (model, base) in bases() {
         for (torso, head) in kinds().into_iter().flat_map(|torso| heads().map(|head| (torso.clone(), head))) {
             let context = format!("{model} {torso:?} {head:?}");
             let learned = moved(network(&base, torso, head, &device.clone().autodiff())).0;
@@ -149,8 +160,7 @@ fn token_by_token_equals_the_whole_text_also_after_learning() {
 #[test]
 fn only_what_is_trained_has_gradients_and_a_place_in_checkpoints() {
     let device = Device::flex();
-    for model in MODELS {
-        let base = base(model);
+    for (model, base) in bases() {
         let before = base.lm().clone().into_record().into_bytes().unwrap().to_vec();
         let n_parameters = |torso: PretrainedConfig| {
             let network = network(&base, torso, heads()[0], &device.clone().autodiff());
@@ -174,13 +184,12 @@ fn only_what_is_trained_has_gradients_and_a_place_in_checkpoints() {
 fn adapters_and_heads_begin_as_the_model() {
     let device = Device::flex();
     let all: Vec<Vec<i64>> = vec![(0..6).collect(); 3];
-    for model in MODELS {
-        let base = base(model);
+    for (model, base) in bases() {
         // The model asked directly, by its own ids, for the tokens that actions write.
         let own: Vec<Vec<i64>> =
             texts().iter().map(|text| text.iter().map(|&token| i64::from(MAP[token as usize])).collect()).collect();
         let hidden = base.lm().hidden(ids(&own, &device));
-        let width = base.width();
+        let width = base.lm().config().width;
         let logits = base.lm().logits(hidden.reshape([18, width]));
         let chosen: Vec<i64> = MAP[3..].iter().map(|&id| i64::from(id)).collect();
         let n_actions = chosen.len();
@@ -207,9 +216,50 @@ fn adapters_and_heads_begin_as_the_model() {
 }
 
 #[test]
+#[expect(deprecated, reason = "burn-ndarray is one of the backends this project promises")]
+fn all_states_are_those_below_scaled_and_then_the_last() {
+    let texts: [&[TokenId]; 2] = [&[5, 6, 7].map(TokenId), &[9, 3].map(TokenId)];
+    for model in MODELS {
+        let mut found = Vec::new();
+        // Packed weights, and plain tensors with padding.
+        for device in [Device::flex(), Device::ndarray()] {
+            let lm = load(model, &device);
+            let (config, table) = (lm.config().clone(), lm.embedding.val());
+            let positions = lm.positions.as_ref().map(|positions| positions.val());
+            let width = config.width;
+            let acting = lm.for_acting();
+            let last = acting.hidden(&texts).unwrap();
+            let acting = acting.showing(HiddenStates::All);
+            let all = acting.hidden(&texts).unwrap();
+            assert_eq!(all.dims(), [5, (config.n_layers + 1) * width], "{model}");
+            assert_close(all.clone().narrow(1, config.n_layers * width, width), last.clone(), model);
+            assert_close(acting.logits(all.clone()), acting.logits(last), model);
+
+            let row = |table: &Tensor<2>, row: usize| table.clone().narrow(0, row, 1);
+            for (index, (place, token)) in [(0, 5), (1, 6), (2, 7), (0, 9), (1, 3)].into_iter().enumerate() {
+                let vector = match &positions {
+                    Some(positions) => row(&table, token) + row(positions, place),
+                    None => row(&table, token),
+                };
+                let scale = (vector.clone().square().mean() + config.norm_epsilon).sqrt();
+                let state = row(&all, index).narrow(1, 0, width);
+                assert_close(state, vector / scale.reshape([1, 1]), model);
+            }
+            for layer in 1..config.n_layers {
+                let squares = all.clone().narrow(1, layer * width, width).square().mean_dim(1);
+                let [least, most] = [squares.clone().min(), squares.max()].map(|square| square.into_scalar::<f32>());
+                assert!(least > 0.9 && most < 1.00001, "{model}: {least} to {most}");
+            }
+            found.push(all.into_data());
+        }
+        let [packed, plain] = found.try_into().unwrap();
+        packed.assert_approx_eq::<f32>(&plain, Tolerance::absolute(2e-5));
+    }
+}
+
+#[test]
 fn a_vocabulary_of_another_model_is_refused() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/pretrained/llama");
-    let lm = CausalLm::load(&folder, &Device::flex()).unwrap();
+    let lm = load("llama", &Device::flex());
     let vocab_size = lm.config().vocab_size as u32;
     let error = PretrainedBase::new(lm, vec![TokenId(0), TokenId(vocab_size)]).unwrap_err().to_string();
     assert!(error.contains(&vocab_size.to_string()), "{error}");

@@ -14,7 +14,7 @@ use dqn_core::{BatchBuilder, Completions, Decoding, Policy, Prior, Progress, QNe
 use dqn_env::game::{Game, Play, TextGame};
 use dqn_env::log::LogTranslator;
 use dqn_env::reward::LineForm;
-use dqn_env::{EnvironmentConfig, Generation, PlayedGame, RewardContext, RewardSum, SelfContained};
+use dqn_env::{EnvironmentConfig, Generation, Limit, PlayedGame, RewardContext, RewardSum, SelfContained};
 use dqn_mdp::{
     ActionTable, Environment, PositionEncoder, Prompt, Seed, Source, SourceId, Sources, TokenId, Trajectory,
 };
@@ -372,7 +372,9 @@ impl Experiment {
                 Some(torso) => MemoryEstimate::of_learning(model, torso, &self.config.learner, batch),
                 None => MemoryEstimate::of_writing(model),
             };
-            pretrained::open(folder, &model_ids, longest, kept_megabytes, memory, device)
+            let states = learned_on.map_or_else(Default::default, |torso| torso.states);
+            let needs = pretrained::Needs { model_ids: &model_ids, longest, states, kept_megabytes };
+            pretrained::open(folder, needs, memory, device)
         };
         let torso = torso.as_deref().map(&mut open).transpose()?;
         let prior = match (prior.as_deref(), self.config.network.torso.pretrained(), &torso) {
@@ -618,28 +620,38 @@ impl Experiment {
         if let EnvironmentConfig::Responses { max_tokens, .. } = self.config.environment {
             let found = self.responses.get(&split).filter(|found| found.prompts.is_some());
             let found = found.ok_or(TrainError::NoPrompts { split, n_prompt_tokens: 0 })?;
-            let kind = TaskKind::Generation { max_tokens: found.longest_prompt + max_tokens, min_tokens: 0 };
+            let kind = TaskKind::Generation {
+                max_tokens: found.longest_prompt + max_tokens,
+                min_tokens: 0,
+                limit: Limit::Truncates,
+            };
             let logged = Some((Arc::clone(&found.episodes), found.n_left_out));
             return Ok(Task { logged, ..task(kind, found.prompts.clone()) });
         }
         if let (Some(sourced), Some(max_tokens)) = (&self.sourced, self.config.environment.max_tokens()) {
-            let kind = TaskKind::Generation { max_tokens, min_tokens: 0 };
+            let kind = TaskKind::Generation { max_tokens, min_tokens: 0, limit: Limit::Truncates };
             let prompts = sourced.prompts.get(&split).cloned();
             let prompts = prompts.ok_or(TrainError::NoPrompts { split, n_prompt_tokens: 0 })?;
             return Ok(task(kind, Some(prompts)));
         }
         Ok(match &self.config.environment {
-            environment @ EnvironmentConfig::Generation { n_prompt_tokens, n_prompt_lines, max_tokens, min_tokens } => {
+            environment @ &EnvironmentConfig::Generation {
+                n_prompt_tokens,
+                n_prompt_lines,
+                max_tokens,
+                min_tokens,
+                limit,
+            } => {
                 let delimiters = self.encoder.positions.delimiters();
-                let length = prompt_length(environment).unwrap_or(PromptLength::Tokens(*n_prompt_tokens));
+                let length = prompt_length(environment).unwrap_or(PromptLength::Tokens(n_prompt_tokens));
                 let prompts = Prompts::of(&part(&self.text)?, length, delimiters);
                 if prompts.prompts.is_empty() {
-                    return Err(match *n_prompt_lines {
+                    return Err(match n_prompt_lines {
                         Some(n_prompt_lines) => TrainError::NoPromptLines { split, n_prompt_lines },
-                        None => TrainError::NoPrompts { split, n_prompt_tokens: *n_prompt_tokens },
+                        None => TrainError::NoPrompts { split, n_prompt_tokens },
                     });
                 }
-                let kind = TaskKind::Generation { max_tokens: *max_tokens, min_tokens: *min_tokens };
+                let kind = TaskKind::Generation { max_tokens, min_tokens, limit };
                 task(kind, Some(prompts))
             }
             EnvironmentConfig::NextToken { n_prompt_tokens, .. } => {

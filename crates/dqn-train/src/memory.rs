@@ -81,7 +81,7 @@ impl MemoryEstimate {
         Self {
             model: Self::of_writing(model).model,
             learned: FLOAT * (PER_LEARNED * n_learned + merged),
-            activations: FLOAT * n_tokens * (n_recorded * of_token + 2 * width),
+            activations: FLOAT * n_tokens * (n_recorded * of_token + 2 * torso.states.width(model) as u64),
             values: FLOAT * PER_VALUE * heads * n_values,
         }
     }
@@ -141,7 +141,7 @@ impl fmt::Display for MemoryEstimate {
 
 #[cfg(test)]
 mod tests {
-    use dqn_model::pretrained::LoraConfig;
+    use dqn_model::pretrained::{HiddenStates, LoraConfig};
 
     use super::*;
 
@@ -151,7 +151,7 @@ mod tests {
     }
 
     fn torso(trained_blocks: usize, lora: Option<LoraConfig>) -> PretrainedConfig {
-        PretrainedConfig { folder: "model".into(), trained_blocks, lora, kept_megabytes: 0 }
+        PretrainedConfig { folder: "model".into(), trained_blocks, lora, states: HiddenStates::Last, kept_megabytes: 0 }
     }
 
     const BATCH: BatchSize = BatchSize { n_windows: 10, n_tokens: 20, n_states: 5, n_actions: 1000 };

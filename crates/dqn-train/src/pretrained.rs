@@ -6,7 +6,9 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use dqn_core::{Companions, InputShape};
 use dqn_mdp::{ActionTable, Seed, TokenId};
-use dqn_model::pretrained::{ModelConfig, PretrainedBase, PretrainedConfig, PretrainedError, PretrainedFiles};
+use dqn_model::pretrained::{
+    HiddenStates, ModelConfig, PretrainedBase, PretrainedConfig, PretrainedError, PretrainedFiles,
+};
 use dqn_model::{HeadConfig, NetworkConfig, TextQNetwork, TorsoConfig};
 
 use crate::TrainError;
@@ -19,17 +21,26 @@ pub(crate) struct Opened {
     pub(crate) fingerprint: String,
 }
 
-/// Reads the model in `folder`, whose tokens a vocabulary numbers so, to read texts of up to `longest` tokens and keep so many
-/// megabytes of its hidden states.
+/// What an experiment asks of a model.
+pub(crate) struct Needs<'a> {
+    /// For each token of the vocabulary its id in the model.
+    pub(crate) model_ids: &'a [TokenId],
+    /// Tokens of the longest text that it is to read.
+    pub(crate) longest: usize,
+    /// What networks on it read.
+    pub(crate) states: HiddenStates,
+    /// Megabytes of these that are kept.
+    pub(crate) kept_megabytes: u64,
+}
+
+/// Reads the model in `folder`.
 ///
 /// # Errors
 /// [`TrainError::DoesNotFit`] when that needs more than is free by `memory`, and [`TrainError::Pretrained`] when it cannot be
 /// read, is of another tokenizer or reads shorter texts only.
 pub(crate) fn open(
     folder: &Path,
-    model_ids: &[TokenId],
-    longest: usize,
-    kept_megabytes: u64,
+    Needs { model_ids, longest, states, kept_megabytes }: Needs<'_>,
     memory: impl FnOnce(&ModelConfig) -> MemoryEstimate,
     device: &Device,
 ) -> Result<Opened, TrainError> {
@@ -42,6 +53,7 @@ pub(crate) fn open(
     let fingerprint = fingerprint(folder)?;
     let base = PretrainedBase::new(files.load(device)?, model_ids.to_vec())?;
     let base = base
+        .showing(states)
         .keeping(kept_megabytes * 1_000_000)
         .map_err(|source| TrainError::Write { path: std::env::temp_dir(), source })?;
     Ok(Opened { base: Arc::new(base), fingerprint })
@@ -54,7 +66,13 @@ pub(crate) fn as_network(
     actions: &ActionTable,
     device: &Device,
 ) -> TextQNetwork {
-    let torso = PretrainedConfig { folder: PathBuf::new(), trained_blocks: 0, lora: None, kept_megabytes: 0 };
+    let torso = PretrainedConfig {
+        folder: PathBuf::new(),
+        trained_blocks: 0,
+        lora: None,
+        states: base.states(),
+        kept_megabytes: 0,
+    };
     let config = NetworkConfig {
         torso: TorsoConfig::Pretrained(torso),
         head: HeadConfig::LanguageModel {},

@@ -51,9 +51,12 @@ impl Values {
         device: &Device,
     ) -> Result<(LanguageModel, Option<Self>), TrainError> {
         let (files, lm) = trained_model(experiment, &network)?;
-        let model = files.with(lm);
+        let mut model = files.with(lm);
         if experiment.config.network.head == (HeadConfig::LanguageModel {}) {
             return Ok((model, None));
+        }
+        if let Some(torso) = experiment.config.network.torso.pretrained() {
+            model.lm = model.lm.showing(torso.states);
         }
         let n_tokens = model.lm.config().vocab_size;
         let (mut actions, mut is_action) = (vec![0_i64; n_tokens], vec![0.0_f32; n_tokens]);
@@ -80,7 +83,7 @@ impl Values {
     /// learned it is the mean of those of the tokens under the model.
     ///
     /// # Shapes
-    /// - `hidden`: `[texts, width]`, after the model's last norm
+    /// - `hidden`: `[texts, features]`, those that the network of the run reads
     /// - `logits`: `[texts, tokens]`, the model's
     /// - returns `[texts, tokens]`
     pub fn advantages(&self, hidden: Tensor<2>, logits: Tensor<2>) -> Tensor<2> {

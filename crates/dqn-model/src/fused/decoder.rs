@@ -186,10 +186,13 @@ struct Row {
 }
 
 impl Decoder {
-    /// Reads more tokens of each text: hidden states of all of them, one text after the other, `[all tokens, width]`.
+    /// Reads more tokens of each text: hidden states of all of them, one text after the other, `[all tokens, width]`. With
+    /// `with_below` what each block reads, divided by its root mean square, stands before the last state of a token:
+    /// `[all tokens, (layers + 1) width]`.
     ///
     /// Tokens are known, and places are within the learned ones where those are learned.
-    pub(crate) fn read(&self, texts: &mut [Memory], tokens: &[&[u32]]) -> Vec<f32> {
+    pub(crate) fn read(&self, texts: &mut [Memory], tokens: &[&[u32]], with_below: bool) -> Vec<f32> {
+        let Sizes { width, n_layers, norm_epsilon, .. } = self.sizes;
         let mut rows = Vec::new();
         let mut hidden = Vec::new();
         for (text, (memory, tokens)) in texts.iter_mut().zip(tokens).enumerate() {
@@ -201,11 +204,22 @@ impl Decoder {
             }
         }
         let turns = self.speeds.as_deref().map(|speeds| Turns::new(speeds, &rows));
+        let of_row = (n_layers + 1) * width;
+        let mut states = if with_below { vec![0.0; rows.len() * of_row] } else { Vec::new() };
+        let unscaled = NormWeights { weight: vec![1.0; width], bias: None };
         for (index, layer) in self.layers.iter().enumerate() {
+            if with_below {
+                put_states(&unscaled.apply(&hidden, norm_epsilon), width, index, &mut states, of_row);
+            }
             self.block(index, layer, &rows, turns.as_ref(), texts, &mut hidden);
         }
         texts.iter_mut().zip(tokens).for_each(|(memory, tokens)| memory.n_tokens += tokens.len());
-        self.norm.apply(&hidden, self.sizes.norm_epsilon)
+        let last = self.norm.apply(&hidden, norm_epsilon);
+        if !with_below {
+            return last;
+        }
+        put_states(&last, width, n_layers, &mut states, of_row);
+        states
     }
 
     /// What the output layer makes of hidden states: `[rows, vocab]`.
@@ -301,6 +315,13 @@ impl Decoder {
             let stride = memory.key_value_width;
             gather(&query, &keys[first..], &values[first..], nothing_hidden, stride, &mut scores, gathered);
         }
+    }
+}
+
+/// Writes rows as the states number `index` into rows of `of_row` that have room for all.
+fn put_states(rows: &[f32], width: usize, index: usize, states: &mut [f32], of_row: usize) {
+    for (state, row) in states.chunks_exact_mut(of_row).zip(rows.chunks_exact(width)) {
+        state[index * width..][..width].copy_from_slice(row);
     }
 }
 

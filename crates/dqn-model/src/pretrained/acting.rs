@@ -9,6 +9,7 @@ use super::cache::KeyValues;
 use super::config::ModelConfig;
 use super::error::PretrainedError;
 use super::model::CausalLm;
+use super::states::{HiddenStates, last_of};
 #[cfg(feature = "flex")]
 use crate::fused;
 
@@ -22,6 +23,7 @@ pub struct ActingLm {
     config: ModelConfig,
     device: Device,
     weights: Weights,
+    states: HiddenStates,
 }
 
 #[derive(Clone, Debug)]
@@ -52,17 +54,23 @@ impl CausalLm {
     ///
     /// Layers are taken over one after the other, so that the parameters are not in memory twice.
     pub fn for_acting(self) -> ActingLm {
-        let (config, device) = (self.config().clone(), self.device());
+        let (config, device, states) = (self.config().clone(), self.device(), HiddenStates::Last);
         #[cfg(feature = "flex")]
         if fused::can_act(&device) {
             let weights = Weights::Packed(Arc::new(super::packing::decoder(self)));
-            return ActingLm { config, device, weights };
+            return ActingLm { config, device, weights, states };
         }
-        ActingLm { config, device, weights: Weights::Plain(Arc::new(self)) }
+        ActingLm { config, device, weights: Weights::Plain(Arc::new(self)), states }
     }
 }
 
 impl ActingLm {
+    /// The same model, which answers with these hidden states: rows of [`HiddenStates::width`] features, where it says
+    /// `width`.
+    pub fn showing(self, states: HiddenStates) -> Self {
+        Self { states, ..self }
+    }
+
     /// Sizes and settings.
     pub fn config(&self) -> &ModelConfig {
         &self.config
@@ -92,8 +100,9 @@ impl ActingLm {
                 let room = |prompt: &&[TokenId]| (prompt.len() + n_more).min(self.config.n_positions);
                 let mut memories: Vec<fused::Memory> =
                     prompts.iter().map(|prompt| fused::Memory::new(decoder.sizes, room(prompt))).collect();
-                let hidden = decoder.read(&mut memories, &ids(prompts).iter().map(Vec::as_slice).collect::<Vec<_>>());
-                let width = self.config.width;
+                let prompt_ids = ids(prompts);
+                let hidden = decoder.read(&mut memories, &slices(&prompt_ids), self.states == HiddenStates::All);
+                let width = self.states.width(&self.config);
                 let mut n_read = 0;
                 let mut ends = Vec::with_capacity(prompts.len() * width);
                 for prompt in prompts {
@@ -103,7 +112,8 @@ impl ActingLm {
                 Ok((LmState { texts: Texts::Packed(memories) }, self.tensor(ends, prompts.len())))
             }
             Weights::Plain(lm) => {
-                let (cache, hidden) = KeyValues::start(lm, self.padded(prompts), &lengths(prompts), n_more);
+                let (cache, hidden) =
+                    KeyValues::start(lm, self.padded(prompts), &lengths(prompts), n_more, self.states);
                 let [batch, time, width] = hidden.dims();
                 let ends = prompts.iter().enumerate().map(|(row, prompt)| (row * time + prompt.len() - 1) as i64);
                 let ends = TensorData::new(ends.collect::<Vec<i64>>(), [batch]);
@@ -134,10 +144,11 @@ impl ActingLm {
             #[cfg(feature = "flex")]
             (Weights::Packed(decoder), Texts::Packed(memories)) => {
                 let ids: Vec<u32> = tokens.iter().map(|token| token.0).collect();
-                let hidden = decoder.read(memories, &ids.chunks(1).collect::<Vec<_>>());
+                let hidden =
+                    decoder.read(memories, &ids.chunks(1).collect::<Vec<_>>(), self.states == HiddenStates::All);
                 Ok(self.tensor(hidden, tokens.len()))
             }
-            (Weights::Plain(lm), Texts::Plain(cache)) => Ok(cache.step(lm, self.padded(&rows))),
+            (Weights::Plain(lm), Texts::Plain(cache)) => Ok(cache.step(lm, self.padded(&rows), self.states)),
             #[cfg(feature = "flex")]
             _ => panic!("the state is that of a model on another backend"),
         }
@@ -157,12 +168,13 @@ impl ActingLm {
             Weights::Packed(decoder) => {
                 let memory = |text: &&[TokenId]| fused::Memory::new(decoder.sizes, text.len());
                 let mut memories: Vec<fused::Memory> = texts.iter().map(memory).collect();
-                let hidden = decoder.read(&mut memories, &ids(texts).iter().map(Vec::as_slice).collect::<Vec<_>>());
+                let text_ids = ids(texts);
+                let hidden = decoder.read(&mut memories, &slices(&text_ids), self.states == HiddenStates::All);
                 let n_rows = texts.iter().map(|text| text.len()).sum();
                 Ok(self.tensor(hidden, n_rows))
             }
             Weights::Plain(lm) => {
-                let hidden = lm.hidden(self.padded(texts));
+                let hidden = lm.hidden_and_memory(self.padded(texts), self.states, |_, heads| heads);
                 let [batch, time, width] = hidden.dims();
                 let rows = texts.iter().enumerate().flat_map(|(row, text)| row * time..row * time + text.len());
                 let rows: Vec<i64> = rows.map(|row| row as i64).collect();
@@ -176,9 +188,10 @@ impl ActingLm {
     /// What the output layer makes of hidden states.
     ///
     /// # Shapes
-    /// - `hidden`: `[rows, width]`
+    /// - `hidden`: `[rows, width]`, or as wide as what this model answers with
     /// - returns `[rows, vocab]`
     pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
+        let hidden = last_of(hidden, self.config.width);
         match &self.weights {
             #[cfg(feature = "flex")]
             Weights::Packed(decoder) => {
@@ -217,10 +230,10 @@ impl ActingLm {
         Ok(())
     }
 
-    /// Rows as a tensor: `[n_rows, width]`.
+    /// Rows as a tensor: `[n_rows, features]`.
     #[cfg(feature = "flex")]
     fn tensor(&self, rows: Vec<f32>, n_rows: usize) -> Tensor<2> {
-        Tensor::from_data(TensorData::new(rows, [n_rows, self.config.width]), &self.device)
+        Tensor::from_data(TensorData::new(rows, [n_rows, self.states.width(&self.config)]), &self.device)
     }
 
     /// Texts of different lengths, filled up on the right: `[texts, longest]`.
@@ -235,6 +248,11 @@ impl ActingLm {
 #[cfg(feature = "flex")]
 fn ids(texts: &[&[TokenId]]) -> Vec<Vec<u32>> {
     texts.iter().map(|text| text.iter().map(|token| token.0).collect()).collect()
+}
+
+#[cfg(feature = "flex")]
+fn slices(texts: &[Vec<u32>]) -> Vec<&[u32]> {
+    texts.iter().map(Vec::as_slice).collect()
 }
 
 fn lengths(texts: &[&[TokenId]]) -> Vec<usize> {

@@ -7,6 +7,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 use dqn_core::batch::FORBIDDEN;
 
 use super::model::CausalLm;
+use super::states::HiddenStates;
 
 /// Keys and values of the tokens read so far.
 #[derive(Clone, Debug)]
@@ -28,10 +29,11 @@ impl KeyValues {
         prompts: Tensor<2, Int>,
         n_tokens: &[usize],
         n_more: usize,
+        states: HiddenStates,
     ) -> (Self, Tensor<3>) {
         let ([batch, time], device) = (prompts.dims(), prompts.device());
         let mut blocks = Vec::new();
-        let hidden = lm.hidden_and_memory(prompts, |_, heads| {
+        let hidden = lm.hidden_and_memory(prompts, states, |_, heads| {
             blocks.push(heads.clone());
             heads
         });
@@ -43,8 +45,8 @@ impl KeyValues {
         (cache, hidden)
     }
 
-    /// Hidden states after one more token of each row: `[batch, 1]` to `[batch, width]`.
-    pub(super) fn step(&mut self, lm: &CausalLm, tokens: Tensor<2, Int>) -> Tensor<2> {
+    /// Hidden states after one more token of each row: `[batch, 1]` to `[batch, features]`.
+    pub(super) fn step(&mut self, lm: &CausalLm, tokens: Tensor<2, Int>, states: HiddenStates) -> Tensor<2> {
         let ([batch, capacity], device) = (self.mask.dims(), self.mask.device());
         if self.n_used == capacity {
             self.lengthen(capacity);
@@ -56,7 +58,7 @@ impl KeyValues {
         // Keys and values are handed over and back, so that nobody else holds them while the new ones are written.
         let mut kept = std::mem::take(&mut self.blocks).into_iter();
         let blocks = &mut self.blocks;
-        let hidden = lm.read(tokens, places, mask, |_, [key, value]| {
+        let hidden = lm.read(tokens, places, mask, states, |_, [key, value]| {
             let [keys, values] = kept.next().expect("every block keeps keys and values");
             let added = |kept: Tensor<4>, new: Tensor<4>| {
                 let [batch, n_heads, _, head_width] = new.dims();

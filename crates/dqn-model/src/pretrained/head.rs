@@ -4,6 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Int, Tensor};
 use dqn_mdp::ActionTable;
 
+use super::states::last_of;
 use super::torso::PretrainedBase;
 #[cfg(feature = "flex")]
 use crate::fused;
@@ -55,8 +56,9 @@ impl LanguageModelHead {
         self
     }
 
-    /// `[rows, width]` to `[rows, actions]`.
+    /// `[rows, features]` to `[rows, actions]`.
     pub(crate) fn logits(&self, features: Tensor<2>) -> Tensor<2> {
+        let features = self.last_of(features);
         let records = features.device().is_autodiff();
         #[cfg(feature = "flex")]
         if let (Some((weight, zeros)), false) = (&self.packed, records) {
@@ -68,10 +70,16 @@ impl LanguageModelHead {
     /// The logit of one action in each row: `[rows]`.
     ///
     /// # Shapes
-    /// - `features`: `[rows, width]`; `actions`: `[rows]`
+    /// - `features`: `[rows, features]`; `actions`: `[rows]`
     pub(crate) fn logits_taken(&self, features: Tensor<2>, actions: Tensor<1, Int>) -> Tensor<1> {
         let rows = self.rows(features.device().is_autodiff()).select(0, actions);
+        let features = self.last_of(features);
         (features * rows).sum_dim(1).squeeze_dim(1)
+    }
+
+    /// The state that an output layer reads.
+    fn last_of(&self, features: Tensor<2>) -> Tensor<2> {
+        last_of(features, self.weight.dims()[1])
     }
 
     fn rows(&self, records: bool) -> Tensor<2> {

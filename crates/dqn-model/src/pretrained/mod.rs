@@ -22,6 +22,7 @@ mod model;
 #[cfg(feature = "flex")]
 mod packing;
 mod rope;
+mod states;
 mod torso;
 mod weights;
 
@@ -35,5 +36,6 @@ pub use header::{NumberKind, TensorEntry, read_header};
 pub use layers::{Block, Norm, Projection};
 pub use model::CausalLm;
 pub use rope::{Rope, RopeScaling};
+pub use states::HiddenStates;
 pub use torso::{PretrainedBase, PretrainedConfig, PretrainedState, PretrainedTorso};
 pub use weights::WeightFiles;

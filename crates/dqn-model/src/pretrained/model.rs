@@ -7,6 +7,7 @@ use dqn_core::batch::FORBIDDEN;
 use super::config::ModelConfig;
 use super::layers::{Block, Norm, Pass, Projection, Turn};
 use super::layout::{Kind, Part, Slot};
+use super::states::{Features, HiddenStates};
 
 /// A causal language model: a table of token vectors, blocks, a norm, and an output layer.
 ///
@@ -65,18 +66,19 @@ impl CausalLm {
     /// # Panics
     /// When `time` is above [`ModelConfig::n_positions`].
     pub fn hidden(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
-        self.hidden_and_memory(tokens, |_, heads| heads)
+        self.hidden_and_memory(tokens, HiddenStates::Last, |_, heads| heads)
     }
 
-    /// [`CausalLm::hidden`]; `remember` is shown the keys and values of each block.
+    /// [`CausalLm::hidden`] of the states `states`; `remember` is shown the keys and values of each block.
     pub(super) fn hidden_and_memory(
         &self,
         tokens: Tensor<2, Int>,
+        states: HiddenStates,
         remember: impl FnMut(usize, [Tensor<4>; 2]) -> [Tensor<4>; 2],
     ) -> Tensor<3> {
         let (time, device) = (tokens.dims()[1], tokens.device());
         let places = Tensor::<1, Int>::arange(0..time as i64, &device).unsqueeze_dim(0);
-        self.read(tokens, places, causal_mask(time, &device), remember)
+        self.read(tokens, places, causal_mask(time, &device), states, remember)
     }
 
     /// What the first block reads: the vectors of tokens and of their places.
@@ -101,16 +103,19 @@ impl CausalLm {
         tokens: Tensor<2, Int>,
         places: Tensor<2, Int>,
         mask: Tensor<4>,
+        states: HiddenStates,
         mut remember: impl FnMut(usize, [Tensor<4>; 2]) -> [Tensor<4>; 2],
     ) -> Tensor<3> {
         let device = tokens.device();
         let mut rows = self.embedded(tokens, places.clone());
         let turn = Turn::new(&self.config, places.float(), &device);
         let pass = Pass { config: &self.config, turn, mask };
+        let mut features = Features::new(states, &self.config);
         for (layer, block) in self.blocks.iter().enumerate() {
+            features.take(&rows);
             rows = block.forward(rows, &pass, |heads| remember(layer, heads));
         }
-        self.norm.forward(rows)
+        features.with(self.norm.forward(rows))
     }
 
     /// What the output layer makes of hidden states.

@@ -20,6 +20,7 @@ use super::error::PretrainedError;
 use super::kept::KeptStates;
 use super::layers::{Block, Norm, Pass, Turn};
 use super::model::{CausalLm, causal_mask};
+use super::states::{Features, HiddenStates};
 #[cfg(feature = "flex")]
 use crate::fused;
 use crate::init::Init;
@@ -45,6 +46,10 @@ pub struct PretrainedConfig {
     /// Train low-rank adapters beside all projections of all blocks instead. Leave it out for none.
     #[serde(default)]
     pub lora: Option<LoraConfig>,
+    /// Which hidden states are the features of a state: `last`, or `all` for those below it as well. Heads that are the
+    /// model's own output layer read the last in any case.
+    #[serde(default)]
+    pub states: HiddenStates,
     /// Megabytes of a temporary file, in the folder that `TMPDIR` names, in which the hidden states of a frozen model are
     /// kept, so that texts that are learned from again are not read again; 0 keeps none. For texts that are there before
     /// (`training.source` is `text` or `log`), on the backend `flex`.
@@ -67,6 +72,7 @@ impl PretrainedConfig {
 #[derive(Debug)]
 pub struct PretrainedBase {
     lm: CausalLm,
+    states: HiddenStates,
     /// For each token of the vocabulary its id in the model.
     model_ids: Vec<TokenId>,
     /// The same on the device.
@@ -103,6 +109,7 @@ impl PretrainedBase {
         let table = Tensor::from_data(TensorData::new(ids, [n_tokens]), &lm.device());
         Ok(Self {
             lm,
+            states: HiddenStates::Last,
             model_ids,
             table,
             acting: OnceLock::new(),
@@ -111,6 +118,11 @@ impl PretrainedBase {
             #[cfg(feature = "flex")]
             kept: None,
         })
+    }
+
+    /// The same model, whose features are these states, for all networks that are put on it.
+    pub fn showing(self, states: HiddenStates) -> Self {
+        Self { states, ..self }
     }
 
     /// The same model, which keeps up to `most_bytes` of hidden states in a temporary file where it is frozen and the
@@ -129,6 +141,11 @@ impl PretrainedBase {
         Ok(self)
     }
 
+    /// Which of its hidden states are features.
+    pub fn states(&self) -> HiddenStates {
+        self.states
+    }
+
     /// The model.
     pub fn lm(&self) -> &CausalLm {
         &self.lm
@@ -136,7 +153,7 @@ impl PretrainedBase {
 
     /// Number of features of a state.
     pub fn width(&self) -> usize {
-        self.lm.config().width
+        self.states.width(self.lm.config())
     }
 
     /// The rows of the output layer that belong to tokens of the vocabulary: `[tokens, width]`.
@@ -148,7 +165,7 @@ impl PretrainedBase {
     }
 
     fn acting(&self) -> ActingLm {
-        self.acting.get_or_init(|| self.lm.clone().for_acting()).clone()
+        self.acting.get_or_init(|| self.lm.clone().for_acting().showing(self.states)).clone()
     }
 
     fn ids(&self, tokens: &[i64]) -> Vec<TokenId> {
@@ -181,7 +198,10 @@ pub struct PretrainedState {
 }
 
 impl PretrainedTorso {
+    /// # Panics
+    /// When the features of `base` are other states than those of `config`.
     pub(crate) fn new<R: Rng>(config: &PretrainedConfig, base: &Arc<PretrainedBase>, init: &mut Init<'_, R>) -> Self {
+        assert_eq!(config.states, base.states, "the model of a torso shows the states that its configuration names");
         let lm = &base.lm;
         let first = lm.blocks.len() - config.trained_blocks.min(lm.blocks.len());
         let trained = lm.blocks[first..].to_vec().map(&mut Copied { device: init.device });
@@ -208,7 +228,7 @@ impl PretrainedTorso {
         match &self.acting {
             Some(lm) => lm.clone(),
             None if self.is_frozen() => self.base.acting(),
-            None => self.merged().for_acting(),
+            None => self.merged().for_acting().showing(self.base.states),
         }
     }
 
@@ -247,7 +267,7 @@ impl PretrainedTorso {
         at_decisions(self.read(plain(tokens), records), decisions)
     }
 
-    /// Hidden states of all places, with a graph over what is trained where `records`: `[batch, time, width]`.
+    /// Features of all places, with a graph over what is trained where `records`: `[batch, time, width]`.
     fn read(&self, tokens: Tensor<2, Int>, records: bool) -> Tensor<3> {
         let lm = &self.base.lm;
         let ([batch, time], device) = (tokens.dims(), tokens.device());
@@ -260,14 +280,17 @@ impl PretrainedTorso {
             true => lm.blocks.len() - self.trained.len(),
             false => 0,
         };
+        let mut features = Features::new(self.base.states, lm.config());
         for block in &lm.blocks[..n_below] {
+            features.take(&rows);
             rows = block.forward(rows, &pass, |heads| heads);
         }
         if records {
             rows = Tensor::from_inner(rows);
-            pass = pass.lifted();
+            (pass, features) = (pass.lifted(), features.lifted());
         }
         for (layer, block) in lm.blocks.iter().enumerate().skip(n_below) {
+            features.take(&rows);
             rows = match self.trained.get(layer - n_below) {
                 Some(block) => block.forward(rows, &pass, |heads| heads),
                 None => {
@@ -276,10 +299,10 @@ impl PretrainedTorso {
                 }
             };
         }
-        match &self.norm {
+        features.with(match &self.norm {
             Some(norm) => norm.forward(rows),
             None => constant(&lm.norm, records).forward(rows),
-        }
+        })
     }
 
     /// [`PretrainedTorso::forward`] by the packed model, which reads texts without their padding.

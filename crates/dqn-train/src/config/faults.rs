@@ -181,9 +181,15 @@ impl ExperimentConfig {
                 faults.note_outside("exploration.epsilon", bounds, [0.0, 1.0], "a probability from 0 to 1");
             }
             Exploration::Boltzmann { temperature, from_prior } => {
-                if *from_prior && self.prior.is_some() && matches!(self.learner.bootstrap, Bootstrap::Soft { .. }) {
+                let weighs_prior = *from_prior && self.prior.is_some();
+                if weighs_prior && matches!(self.learner.bootstrap, Bootstrap::Soft { .. }) {
                     let why =
                         "the bootstrap soft values a policy that knows no prior: set from_prior = false, or use kl";
+                    faults.note("exploration.from_prior", "true".to_owned(), why);
+                }
+                if weighs_prior && self.learner.objective.teaches_logits() {
+                    let why = "this objective learns the whole policy, in which a prior would be weighed a second time: set \
+                               from_prior = false";
                     faults.note("exploration.from_prior", "true".to_owned(), why);
                 }
                 let bounds = temperature.bounds();

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use dqn_env::game::TextGame;
-use dqn_env::{EnvironmentConfig, Generation, NextToken, SelfContained};
+use dqn_env::{EnvironmentConfig, Generation, Limit, NextToken, SelfContained};
 use dqn_mdp::{ActionTable, Environment, Prompt, Seed, Start, TokenId, Trajectory};
 use dqn_text::{Segmenter, Special};
 
@@ -29,6 +29,7 @@ pub(super) enum TaskKind {
     Generation {
         max_tokens: usize,
         min_tokens: usize,
+        limit: Limit,
     },
     NextToken {
         texts: Arc<[Vec<TokenId>]>,
@@ -43,8 +44,8 @@ impl Task {
     /// The same task on at most `most` of its distinct starts, in an order drawn with `seed`.
     pub fn distinct(&self, most: usize, seed: Seed) -> Self {
         let environment = match &self.environment {
-            TaskKind::Generation { max_tokens, min_tokens } => {
-                TaskKind::Generation { max_tokens: *max_tokens, min_tokens: *min_tokens }
+            &TaskKind::Generation { max_tokens, min_tokens, limit } => {
+                TaskKind::Generation { max_tokens, min_tokens, limit }
             }
             TaskKind::NextToken { texts, n_prompt_tokens } => {
                 TaskKind::NextToken { texts: Arc::clone(texts), n_prompt_tokens: *n_prompt_tokens }
@@ -108,11 +109,12 @@ impl Task {
 
     /// The task of writing freely, all actions allowed.
     pub(crate) fn generation(&self) -> Result<Generation, TrainError> {
-        let TaskKind::Generation { max_tokens, min_tokens } = self.environment else {
+        let TaskKind::Generation { max_tokens, min_tokens, limit } = self.environment else {
             return Err(TrainError::Internal { message: "another task was taken for generation".to_owned() });
         };
         let prompts = self.prompts.as_ref().map(|prompts| Arc::clone(&prompts.prompts)).unwrap_or_default();
-        Ok(Generation::new(prompts, Arc::clone(&self.actions), max_tokens)?.with_min_tokens(min_tokens)?)
+        let generation = Generation::new(prompts, Arc::clone(&self.actions), max_tokens)?;
+        Ok(generation.with_min_tokens(min_tokens)?.with_limit(limit))
     }
 
     /// `generation` with its candidates only, where there are candidates.
@@ -136,7 +138,7 @@ impl Task {
             let chosen = episodes.iter().filter(|episode| is_chosen.contains(&episode.prompt()));
             return Ok(HumanEpisodes { episodes: chosen.cloned().collect(), n_left_out: *n_left_out });
         }
-        let (TaskKind::Generation { max_tokens, min_tokens }, Some(prompts)) = (&self.environment, &self.prompts)
+        let (TaskKind::Generation { max_tokens, min_tokens, .. }, Some(prompts)) = (&self.environment, &self.prompts)
         else {
             return Ok(HumanEpisodes { episodes: Vec::new(), n_left_out: 0 });
         };
