@@ -18,8 +18,8 @@ const MAX_TOKENS: usize = 12;
 
 /// Verse in which `actions` can be written, with a head of this kind; `more` adds to the learner.
 fn experiment(actions: &str, head: &str, more: &str) -> Experiment {
-    // The soft value knows no prior, so acting may know none either.
-    let from_prior = !more.contains("soft");
+    // The soft value and a policy that is learned whole know no prior, so acting may know none either.
+    let from_prior = !["soft", "imitation"].iter().any(|word| more.contains(word));
     let text = format!(
         r#"
         actions = {actions}

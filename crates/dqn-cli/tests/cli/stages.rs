@@ -22,6 +22,7 @@ name = "mle"
 [stages.settings]
 learner = { objective = { kind = "imitation" }, bootstrap = { kind = "max" } }
 exploration.temperature = { kind = "constant", value = 1.0 }
+exploration.from_prior = false
 training.source = { kind = "text" }
 
 [[stages]]
