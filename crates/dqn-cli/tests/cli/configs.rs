@@ -78,6 +78,19 @@ fn candidates_need_a_prior_and_long_actions_a_task_that_takes_them() {
 }
 
 #[test]
+fn a_prior_is_not_weighed_into_a_policy_that_is_learned_whole() {
+    let folder = tiny(&[]);
+    let learned_whole = ["learner.objective={kind=\"imitation\"}", "learner.bootstrap={kind=\"max\"}"];
+    let check = |more: &[&str]| {
+        let changes = learned_whole.iter().chain(more).flat_map(|change| ["--set", change]);
+        dqn(folder.path(), &["config", "check", "--config", "tiny.toml"].into_iter().chain(changes).collect::<Vec<_>>())
+    };
+    let ran = check(&[]).ends_with(BAD_REQUEST);
+    assert!(ran.stderr.contains("exploration.from_prior: found true"), "{}", ran.stderr);
+    check(&["exploration.from_prior=false"]).ends_with(DONE);
+}
+
+#[test]
 fn several_faults_are_told_at_once() {
     let folder = tiny(&[
         ("n_prompt_tokens = 1", "n_prompt = 1"),
