@@ -29,7 +29,7 @@ fn load(model: &str, device: &Device) -> CausalLm {
 
 fn base(model: &str, states: HiddenStates) -> Arc<PretrainedBase> {
     let lm = load(model, &Device::flex());
-    Arc::new(PretrainedBase::new(lm, MAP.map(TokenId).to_vec()).unwrap().showing(states))
+    Arc::new(PretrainedBase::new(lm, MAP.map(TokenId).to_vec(), states).unwrap())
 }
 
 /// Every model with every choice of its states.
@@ -261,6 +261,7 @@ fn all_states_are_those_below_scaled_and_then_the_last() {
 fn a_vocabulary_of_another_model_is_refused() {
     let lm = load("llama", &Device::flex());
     let vocab_size = lm.config().vocab_size as u32;
-    let error = PretrainedBase::new(lm, vec![TokenId(0), TokenId(vocab_size)]).unwrap_err().to_string();
+    let error = PretrainedBase::new(lm, vec![TokenId(0), TokenId(vocab_size)], HiddenStates::Last).unwrap_err();
+    let error = error.to_string();
     assert!(error.contains(&vocab_size.to_string()), "{error}");
 }

@@ -51,9 +51,8 @@ pub(crate) fn open(
         return Err(PretrainedError::TooLong { n_tokens: longest, n_positions }.into());
     }
     let fingerprint = fingerprint(folder)?;
-    let base = PretrainedBase::new(files.load(device)?, model_ids.to_vec())?;
+    let base = PretrainedBase::new(files.load(device)?, model_ids.to_vec(), states)?;
     let base = base
-        .showing(states)
         .keeping(kept_megabytes * 1_000_000)
         .map_err(|source| TrainError::Write { path: std::env::temp_dir(), source })?;
     Ok(Opened { base: Arc::new(base), fingerprint })

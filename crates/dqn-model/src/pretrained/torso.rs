@@ -95,11 +95,12 @@ struct LastRead {
 }
 
 impl PretrainedBase {
-    /// The model `lm`, whose tokens a vocabulary numbers so that its token `i` is `model_ids[i]`.
+    /// The model `lm`, whose tokens a vocabulary numbers so that its token `i` is `model_ids[i]`, and whose states `states`
+    /// are the features of all networks that are put on it.
     ///
     /// # Errors
     /// [`PretrainedError::UnknownToken`] when the vocabulary is that of another model.
-    pub fn new(lm: CausalLm, model_ids: Vec<TokenId>) -> Result<Self, PretrainedError> {
+    pub fn new(lm: CausalLm, model_ids: Vec<TokenId>, states: HiddenStates) -> Result<Self, PretrainedError> {
         let vocab_size = lm.config().vocab_size;
         if let Some(&TokenId(token)) = model_ids.iter().find(|id| id.index() >= vocab_size) {
             return Err(PretrainedError::UnknownToken { token, vocab_size });
@@ -109,7 +110,7 @@ impl PretrainedBase {
         let table = Tensor::from_data(TensorData::new(ids, [n_tokens]), &lm.device());
         Ok(Self {
             lm,
-            states: HiddenStates::Last,
+            states,
             model_ids,
             table,
             acting: OnceLock::new(),
@@ -118,11 +119,6 @@ impl PretrainedBase {
             #[cfg(feature = "flex")]
             kept: None,
         })
-    }
-
-    /// The same model, whose features are these states, for all networks that are put on it.
-    pub fn showing(self, states: HiddenStates) -> Self {
-        Self { states, ..self }
     }
 
     /// The same model, which keeps up to `most_bytes` of hidden states in a temporary file where it is frozen and the
