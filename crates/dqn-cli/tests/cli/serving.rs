@@ -68,15 +68,19 @@ fn runs_are_served_with_what_they_have_learned() {
         let arguments = ["train", "--config", &config, "--run-dir", name];
         dqn(folder.path(), &[&arguments[..], more].concat()).ends_with(DONE);
     };
-    // Values on a frozen model weigh what it writes, and without weight it is the model.
-    train("pretrained-ilql", &["--set", "network.head.init_deviation=1.0"]);
     let (_model, model) = serving(folder.path(), &model().display().to_string(), &[]);
-    let (_values, values) = serving(folder.path(), "pretrained-ilql", &[]);
     let (plain, said) = written(&model, "");
     assert!(!plain.is_empty());
-    assert_eq!(written(&values, r#", "beta": 0"#).0, plain);
-    assert_ne!(written(&values, r#", "beta": 50"#).0, plain);
     assert!(said["choices"][0]["logprobs"]["advantages"].is_null(), "{said}");
+    // Values on a frozen model weigh what it writes, whichever of its states they read, and without weight it is the model.
+    for states in ["last", "all"] {
+        let states = format!("network.torso.states=\"{states}\"");
+        train("pretrained-ilql", &["--set", "network.head.init_deviation=1.0", "--set", &states]);
+        let (_values, values) = serving(folder.path(), "pretrained-ilql", &[]);
+        assert_eq!(written(&values, r#", "beta": 0"#).0, plain, "{states}");
+        assert_ne!(written(&values, r#", "beta": 50"#).0, plain, "{states}");
+        std::fs::remove_dir_all(folder.path().join("pretrained-ilql")).unwrap();
+    }
     // Adapters have changed the model itself, and there is nothing to weigh.
     train(
         "pretrained-imitation",
